@@ -1,0 +1,1 @@
+"""HTTP in: one client, one protocol, one file per provider."""

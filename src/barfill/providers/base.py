@@ -1,0 +1,90 @@
+"""
+The Provider protocol: three pure steps around one shared client.
+
+A provider builds the request, parses the answer and knows what a failure means. It does no I/O, keeps no state,
+retries nothing: `providers.client` does that for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from barfill.core.capabilities import Capabilities
+from barfill.core.page import BarsQuery, Page
+from barfill.errors import ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """
+    A GET request.
+
+    Attributes:
+        url: Without the query.
+        params: Query parameters in the order sent; values are not yet encoded.
+        headers: Credentials are in here, so this is never shown: `repr` leaves it out.
+        shown: What messages may say of the request.
+    """
+
+    url: str
+    params: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    shown: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HttpResponse:
+    """A complete answer; `body` is decompressed, header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedSymbol:
+    """A symbol as a provider's reference data has it, in barfill's spelling."""
+
+    ticker: str
+    name: str
+    asset_type: str
+    is_active: bool
+
+
+class Provider(Protocol):
+    """A source of bars."""
+
+    @property
+    def name(self) -> str:
+        """Lower-case, as stored with each bar."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do on the configured plan."""
+
+    def bars_request(self, query: BarsQuery, token: str | None) -> HttpRequest:
+        """The request for a page; *token* None asks for the first."""
+
+    def parse_bars(self, query: BarsQuery, response: HttpResponse) -> Page:
+        """
+        The page in a 200 answer.
+
+        Raises:
+            BadResponse: It does not parse, or is not an answer to *query*.
+        """
+
+    def symbol_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:
+        """The requests that tell which of *tickers* the provider offers: one each, or one for all."""
+
+    def parse_symbols(self, response: HttpResponse) -> Sequence[OfferedSymbol]:
+        """The symbols in a 200 answer to a symbol request."""
+
+    def error_of(self, request: HttpRequest, response: HttpResponse) -> ProviderError:
+        """What an answer that is not 200 means."""
+
+    def told_wait_s(self, response: HttpResponse) -> float | None:
+        """How long the rate headers of any answer ask to wait before the next request; None where they do not."""

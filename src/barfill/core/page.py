@@ -17,6 +17,9 @@ RAW = "raw"
 """The adjustment basis of prices as traded."""
 
 
+_SHOWN_SYMBOLS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class BarsQuery:
     """
@@ -33,7 +36,8 @@ class BarsQuery:
     feed: str
 
     def __str__(self) -> str:
-        shown = ",".join(self.symbols[:3]) + (f" and {len(self.symbols) - 3} more" if len(self.symbols) > 3 else "")
+        hidden = len(self.symbols) - _SHOWN_SYMBOLS
+        shown = ",".join(self.symbols[:_SHOWN_SYMBOLS]) + (f" and {hidden} more" if hidden > 0 else "")
         return f"{shown} {self.timeframe.label} {self.range}"
 
 

@@ -140,6 +140,11 @@ class TradingCalendar:
         """How many bars a complete series has in *wanted*."""
         return len(self.expected_starts(timeframe, wanted))
 
+    def regular_bars_per_session(self, timeframe: Timeframe) -> int:
+        """How many bars of an intraday *timeframe* a full session has."""
+        longest = int(np.max(self.closes - self.opens))
+        return -(-longest // timeframe.length_us)
+
     def _check(self, wanted: Range) -> None:
         if wanted.start.year < FIRST_YEAR or wanted.end.year > self.last_year:
             raise OutsideCalendar(

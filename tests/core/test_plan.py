@@ -1,0 +1,163 @@
+"""Planning: nothing twice, nothing outside, nothing forgotten, and as few calls as pages allow."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from barfill.core.calendar import trading_calendar
+from barfill.core.capabilities import PageCounts
+from barfill.core.plan import Need, Slice, cut_slices, missing_ranges, sources
+from barfill.core.ranges import Range, Ranges, from_us
+from barfill.core.timeframe import Timeframe
+from tests.core.strategies import FIRST_DAY, instants, paged_capabilities, range_values, ranges_values
+
+NYSE = trading_calendar("XNYS", 2027)
+TIMEFRAMES = st.sampled_from([Timeframe.M1, Timeframe.M15, Timeframe.D1])
+TWO_YEARS = Range(datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def needs_of(ranges: list[Ranges], timeframe: Timeframe) -> list[Need]:
+    return [Need(number, f"SYM{number:04}", timeframe, one) for number, one in enumerate(ranges)]
+
+
+def asked(slices: tuple[Slice, ...], symbol_id: int) -> list[Range]:
+    return [one.range for one in slices if symbol_id in {pair[0] for pair in one.symbols}]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    wanted=st.lists(ranges_values(), min_size=1, max_size=8),
+    timeframe=TIMEFRAMES,
+    page_size=st.sampled_from([1, 7, 300, 10_000]),
+)
+def test_slices_are_exactly_the_missing_ranges(wanted: list[Ranges], timeframe: Timeframe, page_size: int) -> None:
+    """Every needed range is asked for once, whole, and nothing beside it."""
+    trimmed = [missing_ranges(one, Ranges(), NYSE, timeframe, FIRST_DAY + timedelta(days=90)) for one in wanted]
+
+    slices = cut_slices(needs_of(trimmed, timeframe), paged_capabilities(page_size=page_size), NYSE)
+
+    for symbol_id, needed in enumerate(trimmed):
+        pieces = asked(slices, symbol_id)
+        assert Ranges(pieces) == needed
+        assert sum((piece.length for piece in pieces), timedelta()) == needed.length
+
+
+@settings(deadline=None)
+@given(window=ranges_values(), covered=ranges_values(), horizon=instants(), timeframe=TIMEFRAMES)
+def test_missing_is_within_the_window_before_the_horizon_and_uncovered(
+    window: Ranges, covered: Ranges, horizon: datetime, timeframe: Timeframe
+) -> None:
+    """What is missing overlaps neither coverage nor the future, and no expected bar outside coverage is left out."""
+    missing = missing_ranges(window, covered, NYSE, timeframe, horizon)
+
+    assert not missing & covered
+    assert missing - window == Ranges()
+    assert all(one.end <= horizon for one in missing)
+    for one in (window & Range(FIRST_DAY - timedelta(days=1), horizon)) - covered if horizon > FIRST_DAY else Ranges():
+        starts = NYSE.expected_starts(timeframe, one)
+        assert all(from_us(int(start)) in missing for start in starts)
+
+
+@settings(deadline=None)
+@given(window=range_values(), timeframe=TIMEFRAMES)
+def test_no_range_is_asked_for_on_closed_days(window: Range, timeframe: Timeframe) -> None:
+    """Each missing range begins with an expected bar and holds at least one."""
+    missing = missing_ranges(Ranges([window]), Ranges(), NYSE, timeframe, FIRST_DAY + timedelta(days=400))
+
+    for one in missing:
+        assert from_us(int(NYSE.expected_starts(timeframe, one)[0])) == one.start
+
+
+@settings(deadline=None)
+@given(st.lists(ranges_values(), min_size=1, max_size=5), TIMEFRAMES)
+def test_newest_comes_first(wanted: list[Ranges], timeframe: Timeframe) -> None:
+    """Within each series the slices go from the newest range to the oldest."""
+    trimmed = [missing_ranges(one, Ranges(), NYSE, timeframe, FIRST_DAY + timedelta(days=90)) for one in wanted]
+
+    slices = cut_slices(needs_of(trimmed, timeframe), paged_capabilities(page_size=50), NYSE)
+
+    for symbol_id in range(len(wanted)):
+        ends = [piece.end for piece in asked(slices, symbol_id)]
+        assert ends == sorted(ends, reverse=True)
+
+
+def test_five_thousand_symbols_of_daily_bars_cost_near_the_least_possible() -> None:
+    """5,000 symbols x 2 years of d1 are planned within 5 % of full pages."""
+    window = missing_ranges(Ranges([TWO_YEARS]), Ranges(), NYSE, Timeframe.D1, TWO_YEARS.end)
+    sessions = NYSE.expected_count(Timeframe.D1, TWO_YEARS)
+
+    slices = cut_slices(needs_of([window] * 5_000, Timeframe.D1), paged_capabilities(), NYSE)
+
+    assert sum(one.pages(10_000) for one in slices) <= 1.05 * math.ceil(5_000 * sessions / 10_000)
+
+
+def test_a_long_minute_history_is_cut_into_slices_of_pages() -> None:
+    """Two years of one symbol's minutes become slices of at most 25 pages, the newest first."""
+    window = missing_ranges(Ranges([TWO_YEARS]), Ranges(), NYSE, Timeframe.M1, TWO_YEARS.end)
+
+    slices = cut_slices(needs_of([window], Timeframe.M1), paged_capabilities(), NYSE)
+
+    assert len(slices) > 1
+    assert all(one.pages(10_000) <= 26 for one in slices)
+
+
+def test_batches_respect_count_and_url_length() -> None:
+    """No slice names more symbols, or a longer list, than the provider takes."""
+    window = Ranges([Range(FIRST_DAY + timedelta(days=1), FIRST_DAY + timedelta(days=2))])
+    needs = [Need(n, f"LONG.TICKER/{n:05}", Timeframe.D1, window) for n in range(2_000)]
+
+    slices = cut_slices(needs, paged_capabilities(symbols_max=1_000), NYSE)
+
+    assert all(len("%2C".join(t for _, t in one.symbols).replace("/", "%2F")) <= 6_000 for one in slices)
+    assert sum(len(one.symbols) for one in slices) == 2_000
+
+
+def test_eight_timeframes_need_calls_for_two() -> None:
+    """With minutes and days wanted, everything else is derived."""
+    plan = sources(dict.fromkeys(Timeframe, TWO_YEARS), paged_capabilities(), h1_from_m15=True, h4_from_m15=True)
+
+    assert set(plan.fetch) == {Timeframe.M1, Timeframe.D1}
+    assert {one.target for one in plan.derive} == set(Timeframe) - {Timeframe.M1, Timeframe.D1}
+
+
+def test_hours_alone_are_derived_from_fifteen_minutes() -> None:
+    """h1 on its own has m15 fetched for it."""
+    plan = sources({Timeframe.H1: TWO_YEARS}, paged_capabilities(), h1_from_m15=True, h4_from_m15=True)
+
+    assert plan.fetch == {Timeframe.M15: Ranges([TWO_YEARS])}
+    assert plan.derive[0].candidates[-1] is Timeframe.M30
+
+
+def test_hours_alone_come_from_minutes_where_they_cost_the_same() -> None:
+    """A provider that counts base minutes has the minutes themselves fetched."""
+    capabilities = paged_capabilities(counts=PageCounts.BASE_MINUTES)
+
+    plan = sources({Timeframe.H1: TWO_YEARS}, capabilities, h1_from_m15=True, h4_from_m15=True)
+
+    assert plan.fetch == {Timeframe.M1: Ranges([TWO_YEARS])}
+
+
+def test_only_the_part_without_minutes_is_fetched_coarse() -> None:
+    """Fifteen minutes beyond the minutes' window are fetched, those within it derived."""
+    months = Range(datetime(2025, 9, 1, tzinfo=UTC), TWO_YEARS.end)
+    windows = {Timeframe.M1: months, Timeframe.M15: TWO_YEARS}
+
+    plan = sources(windows, paged_capabilities(), h1_from_m15=True, h4_from_m15=True)
+
+    assert plan.fetch[Timeframe.M15] == Ranges([Range(TWO_YEARS.start, months.start)])
+    assert plan.derive[0].target is Timeframe.M15
+
+
+def test_weeks_are_made_of_whole_weeks_of_days() -> None:
+    """A weekly window has the days of its first and last week fetched whole."""
+    window = Range(datetime(2024, 3, 6, tzinfo=UTC), datetime(2024, 3, 13, tzinfo=UTC))
+
+    plan = sources({Timeframe.W1: window}, paged_capabilities(), h1_from_m15=True, h4_from_m15=True)
+
+    assert plan.fetch[Timeframe.D1] == Ranges(
+        [Range(datetime(2024, 3, 4, tzinfo=UTC), datetime(2024, 3, 18, tzinfo=UTC))]
+    )

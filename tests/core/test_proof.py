@@ -1,0 +1,139 @@
+"""What pages prove: never more than the bars they have shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from barfill.core.bars import BarColumns
+from barfill.core.page import BarsQuery, Page
+from barfill.core.proof import ChainState, Proof, pages_cap, prove
+from barfill.core.ranges import Range, Ranges, to_us
+from barfill.core.timeframe import Timeframe
+from barfill.errors import BadResponse
+
+START = datetime(2024, 3, 4, tzinfo=UTC)
+DAYS = 10
+ASKED = Range(START, START + timedelta(days=DAYS))
+
+
+def query_for(*symbols: str) -> BarsQuery:
+    return BarsQuery(tuple(sorted(symbols)), Timeframe.D1, ASKED, "sip")
+
+
+def page_of(rows: list[tuple[str, int]], token: str | None) -> Page:
+    """A page of d1 rows, each given as (symbol, day number)."""
+    symbols = tuple(dict.fromkeys(symbol for symbol, _ in rows))
+    ones = np.ones(len(rows))
+    index = np.array([symbols.index(symbol) for symbol, _ in rows], dtype=np.int32)
+    ts = np.array([to_us(START + timedelta(days=day)) for _, day in rows], dtype=np.int64)
+    columns = BarColumns(index, ts, ones, ones, ones, ones, ones, ones, ts)
+    return Page(symbols, columns, (), token, "sip", "raw", START)
+
+
+def run_chain(query: BarsQuery, rows: list[tuple[str, int]], page_size: int, *, page_limit: int = 10**6) -> list[Proof]:
+    """The proofs of a vendor's pages: full pages with tokens, and a full last page with a token to an empty one."""
+    state, proofs = ChainState(), []
+    for number, first in enumerate(range(0, len(rows) + 1, page_size)):
+        if number == page_limit:
+            break
+        part = rows[first : first + page_size]
+        token = f"t{first}" if len(part) == page_size else None
+        proofs.append(prove(query, page_of(part, token), state, page_size=page_size))
+        state = proofs[-1].state
+    return proofs
+
+
+@settings(deadline=None)
+@given(
+    present=st.dictionaries(
+        st.sampled_from(["A", "AB", "B", "C", "D.X"]), st.sets(st.integers(0, DAYS - 1), min_size=1), min_size=1
+    ),
+    absent=st.sets(st.sampled_from(["AA", "CC", "Z"])),
+    page_size=st.integers(1, 12),
+    page_limit=st.integers(1, 60),
+)
+def test_nothing_is_proved_before_its_rows_were_sent(
+    present: dict[str, set[int]], absent: set[str], page_size: int, page_limit: int
+) -> None:
+    """After any number of pages, every row inside what is proved has been on one of these pages."""
+    query = query_for(*present, *absent)
+    rows = sorted((symbol, day) for symbol, days in present.items() for day in days)
+    sent = set(rows[: page_size * page_limit])
+
+    proofs = run_chain(query, rows, page_size, page_limit=page_limit)
+
+    for symbol, days in present.items():
+        proved = Ranges(one for proof in proofs for name, one in proof.proved if name == symbol)
+        assert all((symbol, day) in sent for day in days if START + timedelta(days=day) in proved)
+    is_complete = page_limit * page_size > len(rows)
+    assert proofs[-1].is_complete == is_complete
+    for symbol in query.symbols:
+        proved = Ranges(one for proof in proofs for name, one in proof.proved if name == symbol)
+        assert not (symbol in absent and not is_complete and proved)
+        assert not is_complete or proved.covers(ASKED)
+
+
+def test_the_symbol_at_the_pages_end_is_proved_to_its_last_row() -> None:
+    """A page that ends within a symbol proves that symbol up to the end of its last bar."""
+    proof = prove(query_for("A", "B"), page_of([("A", 0), ("B", 0), ("B", 3)], "t"), ChainState(), page_size=3)
+
+    assert dict(proof.proved) == {"A": ASKED, "B": Range(START, START + timedelta(days=4))}
+    assert proof.state.open_symbol == "B"
+
+
+def test_an_empty_page_with_a_token_proves_nothing() -> None:
+    """Empty pages in the middle of a chain leave everything as it was."""
+    state = ChainState("A", START, frozenset({"A"}))
+
+    assert prove(query_for("A", "B"), page_of([], "t"), state, page_size=3) == Proof((), state, is_complete=False)
+
+
+def test_a_full_page_without_a_token_is_not_the_end() -> None:
+    """Rule S2: a page as full as can be that claims to be the last proves only its own rows."""
+    proof = prove(query_for("A", "B"), page_of([("A", 0), ("A", 1)], None), ChainState(), page_size=2)
+
+    assert dict(proof.proved) == {"A": Range(START, START + timedelta(days=2))}
+    assert not proof.is_complete
+
+
+def test_unsorted_rows_of_the_open_symbol_prove_nothing_about_it() -> None:
+    """Where rows do not ascend, the last one says nothing about what came before it."""
+    proof = prove(query_for("A"), page_of([("A", 5), ("A", 2)], "t"), ChainState(), page_size=2)
+
+    assert proof.proved == ()
+    assert proof.state.open_until == START
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        ([("B", 0), ("A", 0)], ChainState()),
+        ([("A", 0)], ChainState("B", START, frozenset({"B"}))),
+    ],
+)
+def test_a_symbol_out_of_order_stops_the_chain(rows: list[tuple[str, int]], state: ChainState) -> None:
+    """A symbol that comes after a later one would make earlier proofs wrong, so it is refused."""
+    with pytest.raises(BadResponse) as caught:
+        prove(query_for("A", "B"), page_of(rows, "t"), state, page_size=10)
+
+    assert caught.value.reason == "page_order"
+
+
+def test_a_page_that_does_not_move_on_stops_the_chain() -> None:
+    """A page with nothing newer than the one before it would go on for ever."""
+    state = ChainState("A", START + timedelta(days=3), frozenset({"A"}))
+
+    with pytest.raises(BadResponse) as caught:
+        prove(query_for("A"), page_of([("A", 1), ("A", 2)], "t"), state, page_size=2)
+
+    assert caught.value.reason == "no_progress"
+
+
+def test_the_cap_of_pages_leaves_room_for_short_pages() -> None:
+    """A chain may have ten pages more than its rows need."""
+    assert pages_cap(25_000, 10_000) == 13

@@ -1,0 +1,21 @@
+"""
+The simulated exchange: Alpaca's wire contract over real HTTP, on a synthetic market or replayed files.
+
+It shares no code with the providers: what both sides misread alike, no test would find.
+"""
+
+from barfill.simulate.config import ExchangeConfig
+from barfill.simulate.exchange import SimulatedExchange
+from barfill.simulate.faults import fault_table, random_script
+from barfill.simulate.ledger import Request
+from barfill.simulate.running import running_exchange, serve
+
+__all__ = [
+    "ExchangeConfig",
+    "Request",
+    "SimulatedExchange",
+    "fault_table",
+    "random_script",
+    "running_exchange",
+    "serve",
+]

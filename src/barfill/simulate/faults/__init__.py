@@ -1,0 +1,10 @@
+"""
+Faults on command: the catalogue of what can go wrong and the script that says when.
+
+The table of all faults with their args is made from the code: ``python -m barfill.simulate.faults`` prints it.
+"""
+
+from barfill.simulate.faults.catalogue import catalogue, fault_table
+from barfill.simulate.faults.script import FaultScript, random_script
+
+__all__ = ["FaultScript", "catalogue", "fault_table", "random_script"]

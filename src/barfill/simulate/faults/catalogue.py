@@ -1,0 +1,155 @@
+"""
+The catalogue of faults: every id, what it does on the wire, and the args that choose its variant.
+
+A fault acts at one of three stages:
+
+* ``reply``: instead of the page. It gets the occasion and gives a Reply, or None when it has nothing to do this time.
+* ``page``: on the rows and token of a good page, as plain values, before they are encoded.
+* ``wire``: on the encoded reply, on its way to the socket.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+from barfill.errors import InvalidInput
+from barfill.simulate.queries import BarsQuery
+from barfill.simulate.wire import Page
+
+Document = dict[str, Any]
+
+
+class Laboratory(Protocol):
+    """What a fault may ask of the exchange."""
+
+    def now_ns(self) -> int: ...
+
+    def page(self, query: BarsQuery) -> Page:
+        """The true page of *query*."""
+
+
+@dataclass(slots=True)
+class Occasion:
+    """
+    One request that a fault fires on.
+
+    Attributes:
+        count: How often this line of the script has fired, this time included.
+        state: Kept from one firing of the line to the next.
+        query: The request, where it is a valid one for bars; always there at the page stage.
+        is_declined: Set by *decline*: the firing does not count.
+    """
+
+    endpoint: str
+    params: Mapping[str, str]
+    symbols: tuple[str, ...]
+    args: Mapping[str, Any]
+    count: int
+    state: dict[str, Any]
+    rng: Random
+    lab: Laboratory
+    query: BarsQuery | None = None
+    is_declined: bool = False
+
+    @property
+    def bars_query(self) -> BarsQuery:
+        """The query, at the page stage."""
+        assert self.query is not None
+        return self.query
+
+    def decline(self) -> None:
+        """This request gives the fault nothing to do: it was not a firing."""
+        self.is_declined = True
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One arg of a fault: its default, what it means, and its values where they are a closed set."""
+
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    is_any: bool = False
+
+
+Act = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One entry of the catalogue."""
+
+    id: str
+    stage: str
+    does: str
+    act: Act
+    args: dict[str, Arg] = field(default_factory=dict)
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All args with their values: those *given*, else the defaults."""
+        for name, value in given.items():
+            if name not in self.args:
+                known = ", ".join(self.args) or "none"
+                raise InvalidInput(f"Fault {self.id} has no arg '{name}'. Its args are: {known}.")
+            _check(self, name, value)
+        return {name: given.get(name, arg.default) for name, arg in self.args.items()}
+
+
+_CATALOGUE: dict[str, Fault] = {}
+
+
+def fault(id_: str, stage: str, does: str, **args: Arg) -> Callable[[Act], Act]:
+    """Enter the decorated function into the catalogue."""
+
+    def enter(act: Act) -> Act:
+        assert id_ not in _CATALOGUE, id_
+        _CATALOGUE[id_] = Fault(id_, stage, does, act, args)
+        return act
+
+    return enter
+
+
+def catalogue() -> dict[str, Fault]:
+    """All faults by id, sorted."""
+    return dict(sorted(_CATALOGUE.items()))
+
+
+def find_fault(id_: str) -> Fault:
+    """The fault with this id; the error names those there are."""
+    if id_ not in _CATALOGUE:
+        raise InvalidInput(f"Fault '{id_}' is unknown to /alpaca. Use one of {', '.join(catalogue())}.")
+    return _CATALOGUE[id_]
+
+
+def fault_table() -> str:
+    """The catalogue as a Markdown table, for the documentation."""
+    lines = ["| id | stage | does | args (default) |", "|---|---|---|---|"]
+    for entry in catalogue().values():
+        args = "; ".join(_describe(name, arg) for name, arg in entry.args.items()) or "-"
+        lines.append(f"| {entry.id} | {entry.stage} | {entry.does} | {args} |")
+    return "\n".join(lines)
+
+
+def _describe(name: str, arg: Arg) -> str:
+    values = f", one of {', '.join(map(str, arg.choices))}" if arg.choices else ""
+    return f"`{name}` ({arg.default}{values}): {arg.help}"
+
+
+def _check(entry: Fault, name: str, value: Any) -> None:
+    arg = entry.args[name]
+    if arg.choices and value not in arg.choices:
+        raise InvalidInput(
+            f"Fault {entry.id}: {name} cannot be '{value}'. Use one of {', '.join(map(str, arg.choices))}."
+        )
+    if arg.is_any or arg.choices or arg.default is None:
+        return
+    wanted = (
+        (int, float)
+        if isinstance(arg.default, (int, float)) and not isinstance(arg.default, bool)
+        else type(arg.default)
+    )
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise InvalidInput(
+            f"Fault {entry.id}: {name} cannot be {value!r}. Its default is {arg.default!r}: use that type."
+        )

@@ -1,0 +1,123 @@
+"""
+The fault script: which fault fires on which request.
+
+A script is a list of lines, read in order for each request:
+
+    {"match": {"provider": "alpaca", "endpoint": "bars", "symbol": "AAPL", "timeframe": "m1",
+               "nth": 3, "every": null, "rate": null, "times": null},
+     "fault": "H11", "args": {"keep_token": true}}
+
+Every key of ``match`` is optional and narrows: ``symbol`` (is among those asked for), ``endpoint``, ``timeframe`` (m1 or
+1Min), then of the requests that fit: only the ``nth``, each ``every``-th, a share ``rate`` (seeded), at most ``times``.
+All page faults that fire are applied in order; the first reply or wire fault that fires decides how the reply looks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from barfill.errors import InvalidInput
+from barfill.simulate.faults.catalogue import Fault, Laboratory, Occasion, catalogue, find_fault
+from barfill.simulate.timeframes import Timeframe, named_timeframe
+
+ENDPOINTS = ("asset", "assets", "bars", "calendar", "clock", "symbol_bars")
+PROVIDERS = ("alpaca", "finnhub", "massive", "tradier")
+_MATCH_KEYS = ("provider", "symbol", "endpoint", "timeframe", "nth", "every", "rate", "times")
+_LINE_KEYS = ("match", "fault", "args")
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line of the script and what happened to it so far."""
+
+    fault: Fault
+    args: dict[str, Any]
+    match: dict[str, Any]
+    rng: Random
+    timeframe: Timeframe | None
+    seen: int = 0
+    fired: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def fits(self, endpoint: str, symbols: Sequence[str], timeframe: Timeframe | None) -> bool:
+        wanted = self.match
+        return (
+            wanted.get("provider") in {None, "alpaca"}
+            and wanted.get("endpoint") in {None, endpoint}
+            and (wanted.get("symbol") is None or wanted["symbol"] in symbols)
+            and (self.timeframe is None or self.timeframe == timeframe)
+        )
+
+    def fires(self) -> bool:
+        """Count a request that fits and say whether this is one to fire on."""
+        self.seen += 1
+        wanted = self.match
+        nth, every, rate, times = (wanted.get(key) for key in ("nth", "every", "rate", "times"))
+        dice = self.rng.random()
+        return (
+            (nth is None or self.seen == nth)
+            and (every is None or self.seen % every == 0)
+            and (rate is None or dice < rate)
+            and (times is None or self.fired < times)
+        )
+
+
+class FaultScript:
+    """A script under way. Invalid lines are refused when it is made, with what is known instead."""
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]], seed: int) -> None:
+        self._lines = [_parse_line(number, line, seed) for number, line in enumerate(lines, start=1)]
+
+    def firing(
+        self, endpoint: str, params: Mapping[str, str], symbols: tuple[str, ...], lab: Laboratory
+    ) -> Iterator[tuple[Fault, Occasion]]:
+        """The faults that fire on a request, in the order of the script."""
+        timeframe = named_timeframe(params.get("timeframe", ""))
+        for line in self._lines:
+            if not line.fits(endpoint, symbols, timeframe) or not line.fires():
+                continue
+            line.fired += 1
+            occasion = Occasion(endpoint, params, symbols, line.args, line.fired, line.state, line.rng, lab)
+            yield line.fault, occasion
+            if occasion.is_declined:
+                line.fired -= 1
+
+
+def random_script(seed: int, count: int, ids: Sequence[str] | None = None, rate: float = 0.02) -> list[dict[str, Any]]:
+    """A script of *count* lines drawn from *ids* (all, if None): each fires on a share *rate* of the requests."""
+    rng = Random(seed)
+    entries = [find_fault(id_) for id_ in ids] if ids is not None else list(catalogue().values())
+    lines = []
+    for entry in rng.choices(entries, k=count):
+        args = {name: rng.choice(arg.choices) for name, arg in entry.args.items() if arg.choices}
+        lines.append({"match": {"provider": "alpaca", "rate": rate}, "fault": entry.id, "args": args})
+    return lines
+
+
+def _parse_line(number: int, line: Mapping[str, Any], seed: int) -> _Line:
+    where = f"Fault script, line {number}"
+    _refuse_unknown(where, line, _LINE_KEYS)
+    match, args = line.get("match") or {}, line.get("args") or {}
+    _refuse_unknown(f"{where}, match", match, _MATCH_KEYS)
+    for key, allowed in (("endpoint", ENDPOINTS), ("provider", PROVIDERS)):
+        if match.get(key) is not None and match[key] not in allowed:
+            raise InvalidInput(f"{where}: {key} '{match[key]}' is unknown. Use one of {', '.join(allowed)}.")
+    for key in ("nth", "every", "times"):
+        if match.get(key) is not None and (not isinstance(match[key], int) or match[key] < 1):
+            raise InvalidInput(f"{where}: {key} must be a whole number from 1, not {match[key]!r}.")
+    timeframe = None
+    if match.get("timeframe") is not None:
+        timeframe = named_timeframe(match["timeframe"])
+        if timeframe is None:
+            raise InvalidInput(f"{where}: timeframe '{match['timeframe']}' is unknown. Write m1 or 1Min and the like.")
+    entry = find_fault(str(line.get("fault")))
+    return _Line(entry, entry.arguments(args), dict(match), Random(f"{seed}|{number}"), timeframe)
+
+
+def _refuse_unknown(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"{where} must be an object with {', '.join(known)}, not {given!r}.")
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise InvalidInput(f"{where}: '{unknown[0]}' is unknown. Use {', '.join(known)}.")

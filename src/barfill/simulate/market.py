@@ -1,0 +1,192 @@
+"""
+The synthetic market: a pure function of (seed, symbol, session).
+
+Daily bars are one vectorised path per symbol over all sessions since 2016-01-04, without building minutes; the minutes
+of a session are made on demand (minutes.py) so that they add up to the daily bar exactly. The future exists already and
+is only not shown: the clock decides what a reader may see.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barfill.simulate.bars import VWAP_DECIMALS, Bars, daily_from_minutes, resample
+from barfill.simulate.chance import bells, key_of, uniforms
+from barfill.simulate.listings import MARKET_START, Listing, listings
+from barfill.simulate.minutes import minutes_of
+from barfill.simulate.sessions import HOUR_NS, MINUTE_NS, Nanos, xnys
+from barfill.simulate.timeframes import Timeframe
+
+#: IEX history starts in the middle of 2020.
+IEX_START = np.datetime64("2020-07-27", "D")
+_SESSIONS_PER_BLOCK = 16
+_BLOCKS_KEPT = 96
+_PATHS_KEPT = 1024
+_DAY = Timeframe(1, "Day")
+_REACH = 1.2
+#: A year and a bit: how far back the bar of a forming period (1Week to 12Month) can start.
+_LONGEST_PERIOD_NS = 367 * 24 * HOUR_NS
+
+
+@dataclass(frozen=True, slots=True)
+class DailyPath:
+    """Raw daily columns of one symbol, one row per session of the market; *trades_at_all* is False on closed ones."""
+
+    days: Nanos
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: Nanos
+    trades_at_all: NDArray[np.bool_]
+
+
+class SyntheticMarket:
+    """Bars of *count* made-up symbols; see listings.py for who is special."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._seed = seed
+        self._listings = listings(count)
+        sessions = xnys()
+        self._sessions = sessions
+        self._first = sessions.first_on_or_after(MARKET_START)
+        self._path = lru_cache(maxsize=_PATHS_KEPT)(self._make_path)
+        self._block = lru_cache(maxsize=_BLOCKS_KEPT)(self._make_block)
+
+    @property
+    def listings(self) -> Mapping[str, Listing]:
+        return self._listings
+
+    def blocks(
+        self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int
+    ) -> Iterator[tuple[int, int]]:
+        """Cut [start, end] into ranges, in time order, that *read* answers quickly and with whole bars."""
+        if not timeframe.is_intraday:
+            yield start_ns, end_ns
+            return
+        first, stop = self._sessions.holding(start_ns, min(end_ns, visible_ns))
+        first = max(first, self._first)
+        while first < stop:
+            after = min(stop, (first // _SESSIONS_PER_BLOCK + 1) * _SESSIONS_PER_BLOCK)
+            yield (
+                max(start_ns, int(self._sessions.midnight_ns[first])),
+                min(end_ns, int(self._sessions.extended_close_ns[after - 1])),
+            )
+            first = after
+
+    def read(self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int) -> Bars:
+        """The raw bars with start <= ts <= end that are made of trades before *visible_ns*, the forming one included."""
+        if ticker not in self._listings:
+            return Bars.none()
+        if timeframe.is_intraday:
+            minutes = self._minutes(ticker, start_ns, end_ns, feed, visible_ns, timeframe.width_ns)
+            bars = minutes if timeframe.width_ns == MINUTE_NS else resample(minutes, timeframe)
+        else:
+            days = self._days(ticker, feed, end_ns, visible_ns)
+            bars = days if timeframe.unit == "Day" else resample(days, timeframe)
+        return bars.between(start_ns, end_ns)
+
+    def split_of(self, ticker: str) -> tuple[int, int]:
+        """The ratio of the symbol's split and the instant from which prices are the new ones; (1, 0) without one."""
+        listing = self._listings.get(ticker)
+        if listing is None or listing.split_on is None:
+            return 1, 0
+        return listing.split_ratio, int(self._sessions.midnight_ns[self._sessions.first_on_or_after(listing.split_on)])
+
+    def _minutes(self, ticker: str, start_ns: int, end_ns: int, feed: str, visible_ns: int, width_ns: int) -> Bars:
+        first, stop = self._sessions.holding(start_ns, min(end_ns, visible_ns))
+        first = max(first, self._first)
+        numbers = range(first // _SESSIONS_PER_BLOCK, -(-stop // _SESSIONS_PER_BLOCK)) if first < stop else range(0)
+        joined = Bars.joined([self._block(ticker, number, feed) for number in numbers])
+        # A coarse bar that starts inside the range is made of minutes up to its own end.
+        return joined.between(start_ns - width_ns, min(end_ns + width_ns, visible_ns - MINUTE_NS))
+
+    def _days(self, ticker: str, feed: str, end_ns: int, visible_ns: int) -> Bars:
+        shown = int(np.searchsorted(self._sessions.extended_close_ns, visible_ns, side="right"))
+        complete = self._daily_bars(ticker, feed).between(0, int(self._sessions.midnight_ns[shown - 1]))
+        is_open = shown < len(self._sessions) and visible_ns > int(self._sessions.extended_open_ns[shown])
+        if not is_open or end_ns < int(self._sessions.midnight_ns[shown]) - _LONGEST_PERIOD_NS:
+            return complete
+        minutes = self._sessions_minutes(ticker, shown, shown + 1, feed).between(0, visible_ns - MINUTE_NS)
+        return Bars.joined([complete, daily_from_minutes(minutes, self._sessions, _DAY)])
+
+    def _daily_bars(self, ticker: str, feed: str) -> Bars:
+        path = self._path(ticker)
+        share = iex_share(key_of(self._seed, ticker), path.days) if feed == "iex" else 1.0
+        volume = np.floor(path.volume * share).astype(np.int64)
+        bars = Bars(
+            ts=self._sessions.midnight_ns[self._first :],
+            open=path.open,
+            high=path.high,
+            low=path.low,
+            close=path.close,
+            volume=volume,
+            trades=np.maximum(1, volume // 110),
+            vwap=np.round((path.open + path.high + path.low + path.close) / 4, VWAP_DECIMALS),
+        )
+        listed = path.trades_at_all
+        return bars.pick(listed & (path.days >= IEX_START.astype(np.int64)) if feed == "iex" else listed)
+
+    def _make_block(self, ticker: str, number: int, feed: str) -> Bars:
+        stop = min((number + 1) * _SESSIONS_PER_BLOCK, len(self._sessions))
+        return self._sessions_minutes(ticker, max(number * _SESSIONS_PER_BLOCK, self._first), stop, feed)
+
+    def _sessions_minutes(self, ticker: str, first: int, stop: int, feed: str) -> Bars:
+        path = self._path(ticker)
+        rows = np.arange(first, stop)[path.trades_at_all[first - self._first : stop - self._first]]
+        if feed == "iex":
+            rows = rows[self._sessions.days[rows] >= IEX_START]
+        daily = np.stack([getattr(path, name)[rows - self._first] for name in ("open", "high", "low", "close")])
+        return minutes_of(
+            self._listings[ticker],
+            key_of(self._seed, ticker),
+            self._sessions,
+            rows,
+            daily,
+            path.volume[rows - self._first],
+            is_iex=feed == "iex",
+        )
+
+    def _make_path(self, ticker: str) -> DailyPath:
+        listing, key = self._listings[ticker], key_of(self._seed, ticker)
+        days = self._sessions.days[self._first :].astype(np.int64)
+        # A walk held within a factor of about 3.3 of the base price, so that no price runs off over fourteen years.
+        steps = np.cumsum(bells(key, 100, days) * (0.010 + 0.012 * ((key >> 8) % 97) / 97))
+        closes = listing.base_price * np.exp(_REACH * np.tanh(steps / _REACH))
+        opens = np.r_[listing.base_price, closes[:-1]] * (1 + 0.004 * bells(key, 110, days))
+        reach = 0.002 + 0.012 * uniforms(key, 120, days), 0.002 + 0.012 * uniforms(key, 121, days)
+        early = days < _day_number(listing.split_on) if listing.split_on else np.zeros(days.size, np.bool_)
+        ratio = np.where(early, float(listing.split_ratio), 1.0)
+        columns = (
+            opens,
+            np.maximum(opens, closes) * (1 + reach[0]),
+            np.minimum(opens, closes) * (1 - reach[1]),
+            closes,
+        )
+        open_, high, low, close = (np.round(column * ratio, listing.decimals) for column in columns)
+        volume = listing.daily_volume * (0.55 + 0.9 * uniforms(key, 130, days) ** 2) / ratio
+        return DailyPath(
+            days, open_, high, low, close, np.maximum(volume, 2_000).astype(np.int64), _trading_days(listing, days)
+        )
+
+
+def iex_share(key: int, days: Nanos) -> NDArray[np.float64]:
+    """The part of the volume that IEX sees on each day: 2 to 3 %."""
+    return 0.02 + 0.01 * uniforms(key, 140, days)
+
+
+def _trading_days(listing: Listing, days: Nanos) -> NDArray[np.bool_]:
+    trading = days >= _day_number(listing.listed_on)
+    if listing.delisted_on is not None:
+        trading &= days <= _day_number(listing.delisted_on)
+    for halt in listing.halts:
+        if halt.from_minute is None:
+            trading &= days != _day_number(halt.day)
+    return trading
+
+
+def _day_number(day: object) -> int:
+    return int(np.datetime64(day, "D").astype(np.int64))  # type: ignore[call-overload]

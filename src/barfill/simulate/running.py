@@ -1,0 +1,91 @@
+"""
+Running an exchange: in a thread for tests, in the foreground for the command line.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+
+from barfill.simulate.config import ExchangeConfig
+from barfill.simulate.exchange import SimulatedExchange
+
+_START_S = 30.0
+
+
+@contextlib.contextmanager
+def running_exchange(config: ExchangeConfig | None = None) -> Iterator[SimulatedExchange]:
+    """
+    An exchange that listens while the block runs, in a thread with an event loop of its own.
+
+    Without a config it is the default one on a free port.
+    """
+    exchange = SimulatedExchange(config or ExchangeConfig(port=0))
+    is_up, loop = Event(), asyncio.new_event_loop()
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(exchange.start())
+        except BaseException as error:
+            failure.append(error)
+            return
+        finally:
+            is_up.set()
+        loop.run_forever()
+        loop.run_until_complete(exchange.stop())
+
+    thread = Thread(target=run, name="exchange", daemon=True)
+    thread.start()
+    is_up.wait(_START_S)
+    try:
+        if failure:
+            raise failure[0]
+        yield exchange
+    finally:
+        if not failure:
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def serve(config: ExchangeConfig, announce: Callable[[str], None]) -> None:
+    """
+    Run an exchange until SIGINT or SIGTERM.
+
+    Args:
+        announce: Gets the lines for people: what to export, files left out of a replay, and at the end the counts.
+    """
+    exchange = SimulatedExchange(config)
+    url = await exchange.start()
+    for message in exchange.messages:
+        announce(f"# {message}")
+    announce(f"# The simulated exchange listens on {url}; its request counts: {url}/simulate/requests")
+    announce(f"export ALPACA_BASE_URL={exchange.alpaca_url}")
+    announce("export ALPACA_API_KEY=simulated")
+    announce("export ALPACA_API_SECRET=simulated")
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await stopped.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        await exchange.stop()
+        for line in _counts(exchange):
+            announce(line)
+
+
+def _counts(exchange: SimulatedExchange) -> list[str]:
+    summary = exchange.ledger.summary()
+    lines = [f"# {summary['total']} requests"]
+    for endpoint, statuses in summary["by_endpoint"].items():
+        told = ", ".join(f"{count} x {status}" for status, count in statuses.items())
+        lines.append(f"#   {endpoint}: {told}")
+    fullest, limit = summary["max_in_any_60s"], summary["requests_per_minute"]
+    lines.append(f"# at most {fullest} in any 60 s, {limit} allowed")
+    return lines

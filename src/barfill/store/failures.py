@@ -1,0 +1,73 @@
+"""The one place where foreign errors (of PostgreSQL, its driver and the file system) become barfill's own."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from barfill.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailable
+
+PASSING_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57014"})
+"""Serialisation failure, deadlock, lock timeout, statement timeout: the same transaction may be tried again."""
+
+_FULL = "No space left on device"
+_READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the driver inside leave as `StoreError`s; what they were stays their cause."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise from_driver(error) from error
+
+
+def from_driver(error: psycopg.Error) -> StoreError:
+    """What a driver's error means to us."""
+    state = error.sqlstate or ""
+    said = error.diag.message_primary or str(error).strip() or type(error).__name__
+    if state == "53100":
+        return StoreFull(f"The disk below the database is full ({said}). Free some space; what was begun is undone.")
+    if state == "25006":
+        return StoreReadOnly(f"The database takes no writes ({said}). Point DATABASE_URL at the primary server.")
+    if state == "42501":
+        return StoreReadOnly(f"The database role may not do this ({said}). Grant it, or use another role.")
+    if _is_connection_trouble(error, state):
+        return StoreUnavailable(f"The database does not answer ({said}). Check it with: barfill doctor")
+    if state in PASSING_SQLSTATES:
+        return StoreUnavailable(f"The database was too busy for this transaction ({said}). It can be tried again.")
+    return StoreError(f"PostgreSQL refused a statement: {said} (SQLSTATE {state or 'none'}). Nothing was written.")
+
+
+def from_os(error: OSError, directory: Path) -> StoreError:
+    """What a failure to make or open something in *directory* means."""
+    return store_error(
+        "No space left on device" if error.errno == errno.ENOSPC else (error.strerror or str(error)),
+        directory,
+        otherwise=f"{directory} cannot be used: {error.strerror or error}. "
+        "Give BARFILL_HOME a directory that can be written.",
+    )
+
+
+def store_error(text: str, directory: Path, *, otherwise: str) -> StoreError:
+    """The error that *text*, said by a program or the system about *directory*, stands for."""
+    if _FULL in text:
+        return StoreFull(
+            f"The disk that holds {directory} is full. Free some space, or set BARFILL_HOME to another disk."
+        )
+    if any(words in text for words in _READ_ONLY):
+        return StoreReadOnly(
+            f"{directory} cannot be written. Give yourself the right to, or set BARFILL_HOME to another directory."
+        )
+    return StoreUnavailable(otherwise)
+
+
+def _is_connection_trouble(error: psycopg.Error, state: str) -> bool:
+    if state:
+        return state.startswith(("08", "57P")) or state in {"53300", "25P03", "25P04"}
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

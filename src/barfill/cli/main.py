@@ -1,0 +1,108 @@
+"""
+The `barfill` executable: its commands, and how every error ends.
+
+Commands are loaded when they are called, so that `barfill --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from barfill import __version__
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "backfill": "Fetch what is missing, so that the database is complete.",
+    "status": "How complete each symbol is, and how far behind.",
+    "gaps": "Expected bars that are not there, each with its reason.",
+    "symbols": "Add, list, remove and import symbols.",
+    "watchlist": "Named lists of symbols.",
+    "sql": "A prompt on the database, or one statement.",
+    "doctor": "Check settings, database, keys, clock and disk.",
+    "simulate": "Run a simulated exchange, to try barfill without keys.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package, loaded when called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, loaded now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"barfill.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+EPILOG = """\
+\b
+Examples:
+  barfill backfill AAPL MSFT            two years of all eight timeframes
+  barfill backfill AAPL --timeframe 1d --days 30
+  barfill status
+  barfill sql "select * from market_data where symbol = 'AAPL' limit 5"
+
+\b
+Exit codes: 0 done and complete, 1 something failed, 2 usage or settings,
+3 finished but gaps remain that may still fill, 130 interrupted.
+"""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="barfill")
+def barfill() -> None:
+    """Your own complete, verified history of market bars, in PostgreSQL."""
+
+
+def main() -> None:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a tick must not fail on an ASCII terminal
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Runs one command line and gives its exit code; errors go to stderr as one sentence each."""
+    from barfill.errors import BarfillError  # noqa: PLC0415  kept out of --help's way with all that handles errors
+
+    try:
+        code = barfill.main(args=list(arguments), prog_name="barfill", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`barfill status | head`). Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  the outermost handler
+        from barfill.cli.failure import exit_code_of, show_failure  # noqa: PLC0415
+
+        show_failure(error, is_expected=isinstance(error, BarfillError))
+        return exit_code_of(error)
+
+
+if __name__ == "__main__":
+    main()

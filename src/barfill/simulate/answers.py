@@ -105,19 +105,21 @@ class Answers:
                 last = (fault, occasion)
             else:
                 occasion.decline()
-        reply = await self._plain(asked, page_faults)
+        reply = await self._plain(asked, page_faults, None if last is None else last[1])
         if last is not None:
             reply = last[0].act(last[1], reply)
         names = [fault.id for fault, _ in page_faults] + ([last[0].id] if last is not None else [])
         return reply, "+".join(names) or None
 
-    async def _plain(self, asked: Asked, faults: list[tuple[Fault, Occasion]]) -> Reply:
+    async def _plain(self, asked: Asked, faults: list[tuple[Fault, Occasion]], wire_occasion: Occasion | None) -> Reply:
         try:
             if not asked.is_for_bars:
                 return Reply(200, encode_json(self._reference(asked)))
             query = parse_query(asked.params, asked.path_symbol, self._market.listings, self._plan)
         except Refusal as refusal:
             return Reply(refusal.status, encode_json(refusal.document))
+        for occasion in [*(occasion for _, occasion in faults), *([wire_occasion] if wire_occasion else [])]:
+            occasion.query = query
         loop = asyncio.get_running_loop()
         if not faults:
             body, zipped = await loop.run_in_executor(self._pool, self._body, query)
@@ -143,7 +145,6 @@ class Answers:
     def _spoiled(self, query: BarsQuery, faults: list[tuple[Fault, Occasion]]) -> Reply:
         document: dict[str, Any] = page_document(self.page(query))
         for fault, occasion in faults:
-            occasion.query = query
             document = fault.act(occasion, document)
         return Reply(200, encode_json(document))
 

@@ -67,7 +67,8 @@ def _vendor_handler(floor: Floor, endpoint: str, host: str) -> _Handler:
         if reply is None:
             asked = Asked(endpoint, request.query, request.match_info.get("symbol"))
             reply, fault = await floor.answers.reply(asked, floor.script)
-        reply.headers = {**allowance.headers(), **reply.headers}
+        # An empty value is a fault's way of leaving a header out.
+        reply.headers = {name: text for name, text in {**allowance.headers(), **reply.headers}.items() if text}
         status = reply.status if reply.send is None else 0
         floor.ledger.record(Request(at_s, endpoint, request.path, dict(request.query), status, fault))
         return await send_reply(request, reply)

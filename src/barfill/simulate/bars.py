@@ -64,9 +64,16 @@ class Bars:
         if ratio == 1 or not early.any():
             return self
         factor = np.where(early, ratio, 1.0)
-        prices = [np.round(column / factor, 4) for column in (self.open, self.high, self.low, self.close)]
-        volume = np.round(self.volume * factor).astype(np.int64)
-        return type(self)(self.ts, *prices, volume, self.trades, np.round(self.vwap / factor, VWAP_DECIMALS))
+        return type(self)(
+            ts=self.ts,
+            open=np.round(self.open / factor, 4),
+            high=np.round(self.high / factor, 4),
+            low=np.round(self.low / factor, 4),
+            close=np.round(self.close / factor, 4),
+            volume=np.round(self.volume * factor).astype(np.int64),
+            trades=self.trades,
+            vwap=np.round(self.vwap / factor, VWAP_DECIMALS),
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """As a frame with ts (datetime, UTC), open, high, low, close, volume, trades, vwap."""
@@ -89,6 +96,7 @@ def resample(finer: Bars, timeframe: Timeframe) -> Bars:
     volume = np.add.reduceat(finer.volume, first)
     value = np.add.reduceat(finer.vwap * finer.volume, first)
     plain = np.add.reduceat(finer.vwap, first) / (last - first + 1)
+    vwap: Prices = np.where(volume > 0, value / np.maximum(volume, 1), plain)
     return Bars(
         ts=starts[first],
         open=finer.open[first],
@@ -97,7 +105,7 @@ def resample(finer: Bars, timeframe: Timeframe) -> Bars:
         close=finer.close[last],
         volume=volume,
         trades=np.add.reduceat(finer.trades, first),
-        vwap=np.round(np.where(volume > 0, value / np.maximum(volume, 1), plain), VWAP_DECIMALS),
+        vwap=np.round(vwap, VWAP_DECIMALS),
     )
 
 

@@ -85,7 +85,7 @@ class SyntheticMarket:
             minutes = self._minutes(ticker, start_ns, end_ns, feed, visible_ns, timeframe.width_ns)
             bars = minutes if timeframe.width_ns == MINUTE_NS else resample(minutes, timeframe)
         else:
-            days = self._days(ticker, feed, end_ns, visible_ns)
+            days = self._days(ticker, timeframe, start_ns, end_ns, feed, visible_ns)
             bars = days if timeframe.unit == "Day" else resample(days, timeframe)
         return bars.between(start_ns, end_ns)
 
@@ -104,31 +104,40 @@ class SyntheticMarket:
         # A coarse bar that starts inside the range is made of minutes up to its own end.
         return joined.between(start_ns - width_ns, min(end_ns + width_ns, visible_ns - MINUTE_NS))
 
-    def _days(self, ticker: str, feed: str, end_ns: int, visible_ns: int) -> Bars:
+    def _days(self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int) -> Bars:
+        """The sessions whose bar of *timeframe* can start within [start, end]; the forming one is made of its minutes."""
+        reach_ns = 0 if timeframe.unit == "Day" else _LONGEST_PERIOD_NS
+        midnights = self._sessions.midnight_ns
         shown = int(np.searchsorted(self._sessions.extended_close_ns, visible_ns, side="right"))
-        complete = self._daily_bars(ticker, feed).between(0, int(self._sessions.midnight_ns[shown - 1]))
-        is_open = shown < len(self._sessions) and visible_ns > int(self._sessions.extended_open_ns[shown])
-        if not is_open or end_ns < int(self._sessions.midnight_ns[shown]) - _LONGEST_PERIOD_NS:
+        first = max(self._first, int(np.searchsorted(midnights, start_ns)))
+        stop = int(np.searchsorted(midnights, end_ns + reach_ns, side="right"))
+        complete = self._daily_bars(ticker, first, max(first, min(stop, shown)), feed)
+        is_forming = first <= shown < stop and visible_ns > int(self._sessions.extended_open_ns[shown])
+        if not is_forming:
             return complete
         minutes = self._sessions_minutes(ticker, shown, shown + 1, feed).between(0, visible_ns - MINUTE_NS)
         return Bars.joined([complete, daily_from_minutes(minutes, self._sessions, _DAY)])
 
-    def _daily_bars(self, ticker: str, feed: str) -> Bars:
+    def _daily_bars(self, ticker: str, first: int, stop: int, feed: str) -> Bars:
+        rows = slice(first - self._first, stop - self._first)
         path = self._path(ticker)
-        share = iex_share(key_of(self._seed, ticker), path.days) if feed == "iex" else 1.0
-        volume = np.floor(path.volume * share).astype(np.int64)
+        days, listed = path.days[rows], path.trades_at_all[rows]
+        open_, high, low, close = path.open[rows], path.high[rows], path.low[rows], path.close[rows]
+        volume = path.volume[rows]
+        if feed == "iex":
+            volume = np.floor(volume * iex_share(key_of(self._seed, ticker), days)).astype(np.int64)
+            listed = listed & (days >= IEX_START.astype(np.int64))
         bars = Bars(
-            ts=self._sessions.midnight_ns[self._first :],
-            open=path.open,
-            high=path.high,
-            low=path.low,
-            close=path.close,
+            ts=self._sessions.midnight_ns[first:stop],
+            open=open_,
+            high=high,
+            low=low,
+            close=close,
             volume=volume,
             trades=np.maximum(1, volume // 110),
-            vwap=np.round((path.open + path.high + path.low + path.close) / 4, VWAP_DECIMALS),
+            vwap=np.round((open_ + high + low + close) / 4, VWAP_DECIMALS),
         )
-        listed = path.trades_at_all
-        return bars.pick(listed & (path.days >= IEX_START.astype(np.int64)) if feed == "iex" else listed)
+        return bars if listed.all() else bars.pick(listed)
 
     def _make_block(self, ticker: str, number: int, feed: str) -> Bars:
         stop = min((number + 1) * _SESSIONS_PER_BLOCK, len(self._sessions))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barfill.simulate.bars import VWAP_DECIMALS, Bars
-from barfill.simulate.chance import bells, uniforms
+from barfill.simulate.chance import bells, quads, uniforms
 from barfill.simulate.listings import Listing
 from barfill.simulate.sessions import MINUTE_NS, Nanos, Sessions
 
@@ -65,14 +65,17 @@ def minutes_of(
     if is_iex:
         shares, traded = _as_iex(key, grid, traded, shares)
     stamps = sessions.extended_open_ns[rows][:, None] + grid.minutes * MINUTE_NS
-    columns = [table[traded] for table in (open_, high, low, close)]
+    opens, highs, lows, closes = (table[traded] for table in (open_, high, low, close))
     volumes = shares[traded]
     return Bars(
-        stamps[traded],
-        *columns,
-        volumes,
-        np.maximum(1, volumes // 110),
-        np.round((columns[0] + columns[1] + columns[2] + columns[3]) / 4, VWAP_DECIMALS),
+        ts=stamps[traded],
+        open=opens,
+        high=highs,
+        low=lows,
+        close=closes,
+        volume=volumes,
+        trades=np.maximum(1, volumes // 110),
+        vwap=np.round((opens + highs + lows + closes) / 4, VWAP_DECIMALS),
     )
 
 
@@ -107,15 +110,14 @@ def _prices(listing: Listing, key: int, grid: _Grid, traded: Mask, daily: Table)
     path = _bridge(key, grid, daily)
     before = grid.minutes < _BEFORE_OPEN
     around = np.where(before, day_open, day_close)
-    opens = np.where(
-        grid.is_regular, np.roll(path, 1, axis=1), around * (0.998 + 0.004 * uniforms(key, 5, grid.days, grid.minutes))
-    )
-    closes = np.where(grid.is_regular, path, around * (0.998 + 0.004 * uniforms(key, 6, grid.days, grid.minutes)))
+    first_dice, last_dice, wick_dice, _ = quads(key, 5, grid.days, grid.minutes)
+    opens = np.where(grid.is_regular, np.roll(path, 1, axis=1), around * (0.998 + 0.004 * first_dice))
+    closes = np.where(grid.is_regular, path, around * (0.998 + 0.004 * last_dice))
     regular = traded & grid.is_regular
     place = np.arange(opens.shape[0])
     opens[place, regular.argmax(axis=1)] = daily[0]
     closes[place, _MINUTES_A_DAY - 1 - regular[:, ::-1].argmax(axis=1)] = daily[3]
-    wick = 0.02 * (day_high - day_low) * uniforms(key, 7, grid.days, grid.minutes)
+    wick = 0.02 * (day_high - day_low) * wick_dice
     highs, lows = np.maximum(opens, closes) + wick, np.minimum(opens, closes) - wick
     highs = np.where(grid.is_regular, np.minimum(highs, day_high), highs)
     lows = np.where(grid.is_regular, np.maximum(lows, day_low), lows)
@@ -133,7 +135,8 @@ def _bridge(key: int, grid: _Grid, daily: Table) -> Table:
     passed = np.clip(grid.minutes - _BEFORE_OPEN + 1, 0, grid.regular_count) / grid.regular_count
     scale = 0.45 * (day_high - day_low) / np.sqrt(grid.regular_count)
     path = day_open + (day_close - day_open) * passed + scale * (walk - passed * walk[:, -1:])
-    return np.clip(path, day_low, day_high)
+    bounded: Table = np.clip(path, day_low, day_high)
+    return bounded
 
 
 def _shares(key: int, grid: _Grid, traded: Mask, volume: Nanos) -> Nanos:

@@ -81,7 +81,8 @@ def parse_query(
     is_descending = _one_of(params, "sort", ("asc", "desc")) == "desc"
     token = params.get("page_token")
     after = None if not token else parse_token(token, symbols, timeframe, is_descending=is_descending)
-    if after is not None and not start_ns <= after.ts_ns <= end_ns:
+    # The instant before the first row is a place, too: where nothing has been sent yet.
+    if after is not None and not start_ns - 1 <= after.ts_ns <= end_ns + 1:
         raise Refusal(400, "invalid page_token")
     _check_rest(params)
     return BarsQuery(
@@ -128,12 +129,13 @@ def _bound(text: str, name: str) -> int:
         if _DATE.fullmatch(text):
             day = date.fromisoformat(text)
             return midnight_ns(day) if name == "start" else midnight_ns(day + timedelta(days=1)) - 1
-        return _instant_ns(text)
+        return instant_ns(text)
     except (ValueError, OverflowError):
         raise Refusal(400, f"invalid {name}") from None
 
 
-def _instant_ns(text: str) -> int:
+def instant_ns(text: str) -> int:
+    """The nanoseconds of an RFC 3339 instant with a zone; ValueError for anything else."""
     match = _INSTANT.fullmatch(text)
     if match is None:
         raise ValueError(text)

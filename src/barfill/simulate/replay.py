@@ -132,17 +132,19 @@ class ReplayMarket:
 
     def _recognise(self, path: Path) -> _Source | None:
         if path.suffix not in {".parquet", ".csv"}:
-            return self._leave_out(path, "not a .parquet or .csv file")
+            self._leave_out(path, "not a .parquet or .csv file")
+            return None
         kind, *rest = path.stem.split("_")
         if len(rest) < 2:  # noqa: PLR2004 -- ticker and timeframe
-            return self._leave_out(path, "its name is not KIND_TICKER_TIMEFRAME_*")
+            self._leave_out(path, "its name is not KIND_TICKER_TIMEFRAME_*")
+            return None
         timeframe = named_timeframe(rest[1])
         if timeframe is None:
-            return self._leave_out(path, f"'{rest[1]}' is no timeframe of bars")
+            self._leave_out(path, f"'{rest[1]}' is no timeframe of bars")
+            return None
         if kind not in _STOCK_KINDS:
-            return self._leave_out(
-                path, f"kind '{kind}' is not served under /alpaca, only {', '.join(sorted(_STOCK_KINDS))}"
-            )
+            self._leave_out(path, f"kind '{kind}' is not served under /alpaca, only {', '.join(sorted(_STOCK_KINDS))}")
+            return None
         last = rest[-1] if len(rest) > 2 else ""  # noqa: PLR2004
         return _Source(path, rest[0], timeframe, "" if not last or _SPAN.fullmatch(last) else last)
 
@@ -159,15 +161,19 @@ class ReplayMarket:
         frame = pl.read_parquet(source.path) if source.path.suffix == ".parquet" else _read_csv(source.path)
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
-            return self._leave_out(source.path, f"it has no column {', '.join(missing)}")
+            self._leave_out(source.path, f"it has no column {', '.join(missing)}")
+            return None
         stamps = frame.schema["ts"]
         if not isinstance(stamps, pl.Datetime) or stamps.time_zone is None:
-            return self._leave_out(source.path, "its ts is no instant with a zone")
+            self._leave_out(source.path, "its ts is no instant with a zone")
+            return None
         if "ticker" in frame.columns or frame.select(pl.col(*_PRICES).is_null().any()).row(0) != (False,) * 4:
-            return self._leave_out(source.path, "it holds several tickers, or rows without prices")
+            self._leave_out(source.path, "it holds several tickers, or rows without prices")
+            return None
         return _as_bars(frame.sort("ts"), source.timeframe)
 
     def _leave_out(self, path: Path, why: str) -> None:
+        """Note why a file is not served."""
         self.messages.append(f"{path.name} left out: {why}")
 
 

@@ -15,7 +15,7 @@ from barfill.simulate.sessions import SECOND_NS
 from barfill.simulate.timeframes import Timeframe
 from barfill.simulate.wire import Refusal
 
-_FORM = re.compile(r"([^|]+)\|([A-Z])\|(\d{1,20})")
+_FORM = re.compile(r"([^|]+)\|([A-Z])\|(\d{1,20})(\|\d+)?")
 _REVERSED_FROM_NS = 9_223_372_036 * SECOND_NS
 
 
@@ -27,10 +27,11 @@ class Position:
     ts_ns: int
 
 
-def make_token(position: Position, timeframe: Timeframe, *, is_descending: bool) -> str:
-    """The opaque text that stands for *position*."""
+def make_token(position: Position, timeframe: Timeframe, *, is_descending: bool, serial: int | None = None) -> str:
+    """The opaque text that stands for *position*; a *serial* number makes another text for the same place."""
     count = _REVERSED_FROM_NS - position.ts_ns if is_descending else position.ts_ns
-    return base64.b64encode(f"{position.symbol}|{timeframe.token_letter}|{count}".encode()).decode()
+    tail = "" if serial is None else f"|{serial}"
+    return base64.b64encode(f"{position.symbol}|{timeframe.token_letter}|{count}{tail}".encode()).decode()
 
 
 def parse_token(text: str, symbols: Container[str], timeframe: Timeframe, *, is_descending: bool) -> Position:

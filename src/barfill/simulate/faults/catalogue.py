@@ -38,7 +38,8 @@ class Occasion:
         count: How often this line of the script has fired, this time included.
         state: Kept from one firing of the line to the next.
         query: The request, where it is a valid one for bars; always there at the page stage.
-        is_declined: Set by *decline*: the firing does not count.
+        symbol: The symbol that the line's match names, if any.
+        on_decline: What *decline* calls: the firing does not count.
     """
 
     endpoint: str
@@ -49,8 +50,9 @@ class Occasion:
     state: dict[str, Any]
     rng: Random
     lab: Laboratory
+    symbol: str | None
+    on_decline: Callable[[], None]
     query: BarsQuery | None = None
-    is_declined: bool = False
 
     @property
     def bars_query(self) -> BarsQuery:
@@ -60,7 +62,7 @@ class Occasion:
 
     def decline(self) -> None:
         """This request gives the fault nothing to do: it was not a firing."""
-        self.is_declined = True
+        self.on_decline()
 
 
 @dataclass(frozen=True, slots=True)

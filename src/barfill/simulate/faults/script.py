@@ -62,6 +62,10 @@ class _Line:
             and (times is None or self.fired < times)
         )
 
+    def unfire(self) -> None:
+        """The last firing found nothing to do."""
+        self.fired -= 1
+
 
 class FaultScript:
     """A script under way. Invalid lines are refused when it is made, with what is known instead."""
@@ -78,10 +82,21 @@ class FaultScript:
             if not line.fits(endpoint, symbols, timeframe) or not line.fires():
                 continue
             line.fired += 1
-            occasion = Occasion(endpoint, params, symbols, line.args, line.fired, line.state, line.rng, lab)
-            yield line.fault, occasion
-            if occasion.is_declined:
-                line.fired -= 1
+            yield (
+                line.fault,
+                Occasion(
+                    endpoint=endpoint,
+                    params=params,
+                    symbols=symbols,
+                    args=line.args,
+                    count=line.fired,
+                    state=line.state,
+                    rng=line.rng,
+                    lab=lab,
+                    symbol=line.match.get("symbol"),
+                    on_decline=line.unfire,
+                ),
+            )
 
 
 def random_script(seed: int, count: int, ids: Sequence[str] | None = None, rate: float = 0.02) -> list[dict[str, Any]]:

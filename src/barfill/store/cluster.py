@@ -219,7 +219,6 @@ class Cluster:
         """Runs one of PostgreSQL's programs; pg_ctl finds the data directory in PGDATA, so no shell sees its path."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
         environment |= {"PGDATA": str(self.data), "LC_ALL": "C"}
-        identity = {"user": self._user.pw_uid, "group": self._user.pw_gid} if self._user else {}
         # To files and not to pipes: the server inherits them from pg_ctl, and a pipe would stay open with it.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(  # noqa: S603  our own programs, no shell
@@ -230,9 +229,10 @@ class Cluster:
                 cwd=self.directory,
                 env=environment,
                 umask=0o077,
-                extra_groups=[] if identity else None,
+                user=self._user.pw_uid if self._user else None,
+                group=self._user.pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
                 check=False,
-                **identity,
             )
             output.seek(0)
             text = output.read().decode(errors="replace")

@@ -23,10 +23,10 @@ from psycopg.rows import TupleRow
 
 from barfill.core.ranges import from_us
 from barfill.errors import SettingsError, StoreError, StoreUnavailable
-from barfill.store.ranges import register_ranges
 from barfill.store.embedded import embedded_server
 from barfill.store.failures import PASSING_SQLSTATES, from_driver, translated
 from barfill.store.migrate import migrate
+from barfill.store.ranges import register_ranges
 
 Connection = psycopg.Connection[TupleRow]
 P = ParamSpec("P")
@@ -197,7 +197,7 @@ def check_version(conn: Connection) -> None:
 
 def _connect(url: str) -> Connection:
     try:
-        given = psycopg.conninfo.conninfo_to_dict(url)
+        conninfo = psycopg.conninfo.make_conninfo(**{**_CONNECTION, **psycopg.conninfo.conninfo_to_dict(url)})
     except psycopg.ProgrammingError:
         # The driver's text would show parts of the URL, and with them the password.
         raise SettingsError(
@@ -205,7 +205,7 @@ def _connect(url: str) -> Connection:
             "characters such as @ : / % in the password as %40 %3A %2F %25."
         ) from None
     try:
-        conn = psycopg.connect(url, autocommit=True, prepare_threshold=None, **{**_CONNECTION, **given})
+        conn = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         raise from_driver(error) from error
     register_ranges(conn.adapters)

@@ -169,7 +169,7 @@ create table quarantined_bars (
     quarantined_at timestamptz not null default now()
 );
 
-create index quarantined_bars_by_series on quarantined_bars (symbol_id, timeframe, ts);
+create index quarantined_bars_by_symbol on quarantined_bars (symbol, timeframe, ts);
 
 -- Expected bars that are not there, with what is known about why. Never-fetched ranges are not in here:
 -- they follow from `covered`.
@@ -221,6 +221,8 @@ create table job_runs (
     triggered_by text not null default 'user',
     epoch integer not null default 0,
     worker text,
+    -- Whether the worker shows that it lives by an advisory lock, which ends with its process, or by heartbeat_at.
+    worker_has_lock boolean not null default false,
     heartbeat_at timestamptz,
     page_no integer not null default 0,
     page_token text,

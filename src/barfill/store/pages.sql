@@ -1,0 +1,129 @@
+-- name: add_series
+-- Series that are new take the write's feed and basis as their policy; in key order, as all writers do.
+insert into series (symbol_id, timeframe, feed, basis)
+select wanted.symbol_id, %(timeframe)s, %(feed)s, %(basis)s
+from unnest(%(symbol_ids)s::integer[]) as wanted (symbol_id)
+order by wanted.symbol_id
+on conflict (symbol_id, timeframe) do nothing;
+
+-- name: lock_series
+-- One writer per series at a time, and what it must know of each.
+select
+    symbol_id,
+    feed,
+    basis,
+    (extract(epoch from oldest_ts) * 1000000)::bigint as oldest_us,
+    (extract(epoch from newest_ts) * 1000000)::bigint as newest_us,
+    bar_count = 0 and isempty(covered) as is_blank
+from series
+where timeframe = %(timeframe)s
+and symbol_id = any(%(symbol_ids)s::integer[])
+order by symbol_id
+for update;
+
+-- name: adopt_policy
+-- A series that never held anything takes the policy of the first write that brings something.
+update series
+set feed = %(feed)s, basis = %(basis)s
+where timeframe = %(timeframe)s
+and symbol_id = any(%(symbol_ids)s::integer[]);
+
+-- name: update_series
+-- What the write proves and stored. The union happens here, so that nobody's coverage is lost.
+update series
+set
+    covered = series.covered + given.proved,
+    oldest_ts = least(series.oldest_ts, given.first_ts),
+    newest_ts = greatest(series.newest_ts, given.last_ts),
+    bar_count = series.bar_count + given.inserted,
+    density = coalesce(given.density, series.density),
+    last_success_at = clock_timestamp(),
+    last_rows_written = given.written,
+    last_provider = %(provider)s,
+    last_run_at = clock_timestamp(),
+    last_result = 'ok',
+    last_error_code = null,
+    last_error = null,
+    updated_at = clock_timestamp()
+from unnest(
+    %(symbol_ids)s::integer[],
+    %(proved)s::tstzmultirange[],
+    %(firsts)s::timestamptz[],
+    %(lasts)s::timestamptz[],
+    %(inserted)s::integer[],
+    %(written)s::integer[],
+    %(densities)s::real[]
+) as given (symbol_id, proved, first_ts, last_ts, inserted, written, density)
+where series.symbol_id = given.symbol_id
+and series.timeframe = %(timeframe)s;
+
+-- name: count_series
+-- The counters from the bars themselves, after another program has written into the series.
+update series
+set oldest_ts = found.oldest_ts, newest_ts = found.newest_ts, bar_count = found.bar_count
+from unnest(%(symbol_ids)s::integer[]) as wanted (symbol_id)
+cross join lateral (
+    select min(ts) as oldest_ts, max(ts) as newest_ts, count(*) as bar_count
+    from ohlc_bars
+    where ohlc_bars.symbol_id = wanted.symbol_id
+    and ohlc_bars.timeframe = %(timeframe)s
+) as found
+where series.symbol_id = wanted.symbol_id
+and series.timeframe = %(timeframe)s;
+
+-- name: quarantine
+-- Rows that broke a hard rule, as they were sent; a row that is there already is not kept twice.
+insert into quarantined_bars (
+    symbol_id, symbol, timeframe, ts, rule, reason, raw, provider, feed, run_id, request_id
+)
+select
+    given.symbol_id, coalesce(nullif(given.symbol, ''), symbols.ticker, '?'), %(timeframe)s, given.ts, given.rule, given.reason, given.raw,
+    %(provider)s, %(feed)s, %(run_id)s, %(request_id)s
+from unnest(
+    %(symbol_ids)s::integer[], %(symbols)s::text[], %(instants)s::timestamptz[], %(rules)s::text[],
+    %(reasons)s::text[], %(raws)s::text[]
+) as given (symbol_id, symbol, ts, rule, reason, raw)
+left join symbols on symbols.id = given.symbol_id
+where not exists (
+    select
+    from quarantined_bars as kept
+    where kept.symbol = coalesce(nullif(given.symbol, ''), symbols.ticker, '?')
+    and kept.timeframe = %(timeframe)s
+    and kept.ts is not distinct from given.ts
+    and kept.rule = given.rule
+    and kept.raw = given.raw
+);
+
+-- name: advance_run
+-- The fence: a page is counted only where nobody has taken the run over and no page has come in between.
+update job_runs
+set
+    page_no = page_no + 1,
+    page_token = %(next_token)s,
+    open_symbol_id = %(open_symbol_id)s,
+    open_until = %(open_until)s,
+    seen_symbol_ids = array(select distinct unnest(seen_symbol_ids || %(seen_symbol_ids)s::integer[]) order by 1),
+    rows_written = rows_written + %(rows_written)s,
+    rows_received = rows_received + %(rows_received)s,
+    actual_cost = actual_cost + %(requests_made)s,
+    request_id = coalesce(%(request_id)s, request_id),
+    status = case when %(is_final)s then 'success' else status end,
+    progress_percent = case
+        when %(is_final)s then 100
+        else greatest(progress_percent, %(progress_percent)s::real)
+    end,
+    finished_at = case when %(is_final)s then clock_timestamp() end,
+    heartbeat_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+where id = %(run_id)s
+and epoch = %(epoch)s
+and page_no = %(page_no)s
+and status = 'running';
+
+-- name: retract
+-- Ranges that turned out not to be proved: they will be asked for again.
+update series
+set covered = covered - given.range, updated_at = clock_timestamp()
+from unnest(%(symbol_ids)s::integer[], %(ranges)s::tstzmultirange[]) as given (symbol_id, range)
+where series.symbol_id = given.symbol_id
+and series.timeframe = %(timeframe)s;

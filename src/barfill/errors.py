@@ -143,8 +143,11 @@ class RateLimited(ProviderError):
         request: str = "",
         status: int | None = 429,
         reason: str = "",
+        request_id: str = "",
     ) -> None:
-        super().__init__(message, provider=provider, request=request, status=status, reason=reason)
+        super().__init__(
+            message, provider=provider, request=request, status=status, reason=reason, request_id=request_id
+        )
         self.retry_after_s = retry_after_s
 
 
@@ -182,8 +185,12 @@ class SymbolNotOffered(ProviderError):
         provider: str = "",
         request: str = "",
         status: int | None = None,
+        reason: str = "",
+        request_id: str = "",
     ) -> None:
-        super().__init__(message, provider=provider, request=request, status=status)
+        super().__init__(
+            message, provider=provider, request=request, status=status, reason=reason, request_id=request_id
+        )
         self.symbol = symbol
 
 

@@ -16,6 +16,8 @@ from barfill.core.capabilities import Capabilities
 from barfill.core.page import BarsQuery, Page
 from barfill.errors import ProviderError
 
+REQUEST_ID_LENGTH_MAX = 100
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -44,6 +46,11 @@ class HttpResponse:
     body: bytes
     received_at: datetime
 
+    @property
+    def request_id(self) -> str:
+        """The provider's id of the request, or ""."""
+        return self.headers.get("x-request-id", "")[:REQUEST_ID_LENGTH_MAX]
+
 
 @dataclass(frozen=True, slots=True)
 class OfferedSymbol:
@@ -65,6 +72,14 @@ class Provider(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do on the configured plan."""
+
+    @property
+    def base_urls(self) -> Sequence[str]:
+        """The only places that its requests go to: each a scheme, host, port and path prefix."""
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What must never be shown: for the log filter, and to clean answers that echo the key."""
 
     def bars_request(self, query: BarsQuery, token: str | None) -> HttpRequest:
         """The request for a page; *token* None asks for the first."""

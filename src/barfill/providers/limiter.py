@@ -1,0 +1,159 @@
+"""
+Keeps one process within a provider's rate limit, exactly as the provider counts.
+
+A request's place is free again one window after its answer was complete: it had reached the provider before that, so
+no window that the provider can choose ever holds more requests than the limit. After a 429 everybody waits; then one
+probe goes ahead, and only its success lets the others follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+WINDOW_S = 60.0
+SLACK_S = 0.1
+"""Added to the window: clocks of two machines do not run exactly alike."""
+BACKOFF_S_MAX = 300.0
+JITTER = (1.2, 1.5)
+HOLD_S_MAX = 60.0
+"""A limit per minute is open again after a minute, whatever a header says."""
+
+_FIRST_STRIKES_MAX = 4
+
+
+class Quota(Protocol):
+    """The right to send requests with one key."""
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """
+        Waits until one more request may be sent; wraps the request and the reading of its answer.
+
+        Leaving it by an exception tells that the request was no success.
+        """
+
+    async def close_for(self, told_s: float | None, reason: str) -> float:
+        """
+        Called inside a slot whose answer was 429: nobody sends for some time.
+
+        Args:
+            told_s: What the provider told; None where it told nothing usable.
+            reason: For the log and the status page.
+
+        Returns:
+            Seconds until the next request may be sent.
+        """
+
+    async def hold_for(self, seconds: float) -> None:
+        """The provider says that nothing is left for so long, without a refusal: wait, then go on as before."""
+
+
+class SlidingQuota:
+    """
+    A quota for the tasks of one event loop.
+
+    Args:
+        requests_per_minute: The limit of the key's plan.
+        clock: Monotonic seconds.
+        sleep: Waits for seconds on that clock.
+        window_s: What the provider counts in.
+    """
+
+    def __init__(
+        self,
+        requests_per_minute: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        window_s: float = WINDOW_S + SLACK_S,
+    ) -> None:
+        if requests_per_minute < 1:
+            raise ValueError(f"requests_per_minute {requests_per_minute} allows nothing; give at least 1.")
+        self._clock = clock
+        self._sleep = sleep
+        self._window_s = window_s
+        self._free_at = deque([clock()] * requests_per_minute)  # in order: answers complete in order of the clock
+        self._turnstile = asyncio.Lock()  # first come, first served; only its holder waits for time to pass
+        self._changed = asyncio.Event()
+        self._closed_until = clock()
+        self._must_probe = False
+        self._is_probing = False
+        self._failed_probes = 0
+        self._strikes = 0
+        self.closed_reason = ""
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """See `Quota.slot`."""
+        async with self._turnstile:
+            await self._wait()
+            self._free_at.popleft()
+            is_probe = self._must_probe
+            self._is_probing = self._is_probing or is_probe
+        is_success = False
+        try:
+            yield
+            is_success = True
+        finally:
+            self._free_at.append(self._clock() + self._window_s)
+            if is_probe:
+                self._end_probe(is_success=is_success)
+            self._changed.set()
+
+    async def close_for(self, told_s: float | None, reason: str) -> float:
+        """See `Quota.close_for`."""
+        now = self._clock()
+        self._count_strike()
+        self._must_probe = True
+        self.closed_reason = reason
+        wait_s = told_s if told_s is not None and self._failed_probes == 0 else max(told_s or 0.0, self._backoff_s())
+        self._closed_until = max(self._closed_until, now + wait_s)
+        return self._closed_until - now
+
+    async def hold_for(self, seconds: float) -> None:
+        """See `Quota.hold_for`."""
+        self._closed_until = max(self._closed_until, self._clock() + min(seconds, HOLD_S_MAX))
+
+    async def _wait(self) -> None:
+        while (wait_s := self._wait_s()) != 0:
+            if wait_s is None:
+                self._changed.clear()
+                await self._changed.wait()
+            else:
+                await self._sleep(wait_s)
+
+    def _wait_s(self) -> float | None:
+        """Seconds until it is worth looking again; 0 is now, None when some request has come to its end."""
+        now = self._clock()
+        if self._closed_until > now:
+            return self._closed_until - now
+        if not self._free_at or (self._must_probe and self._is_probing):
+            return None
+        return max(self._free_at[0] - now, 0.0)
+
+    def _end_probe(self, *, is_success: bool) -> None:
+        self._is_probing = False
+        if is_success:
+            self._must_probe = False
+            self._failed_probes = self._strikes = 0
+            self.closed_reason = ""
+
+    def _count_strike(self) -> None:
+        """
+        One for each refusal, but a burst of requests that were under way together counts for a few at most.
+
+        With that, 8 callers refused for 5 minutes send 12 requests at the most (H03).
+        """
+        if self._must_probe and self._is_probing:
+            self._failed_probes += 1
+            self._strikes += 1
+        else:
+            self._strikes = max(self._strikes, min(self._strikes + 1, _FIRST_STRIKES_MAX))
+
+    def _backoff_s(self) -> float:
+        return min(2.0**self._strikes, BACKOFF_S_MAX) * random.uniform(*JITTER)

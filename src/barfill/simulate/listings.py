@@ -7,7 +7,7 @@ The first ten are always served first, so that ten symbols are enough to meet ev
 |---|---|
 | `BRK.B` | a ticker with a dot |
 | `THIN` | illiquid: about 6 % of the regular minutes trade, 1 % of the extended ones, a few thousand shares a session |
-| `HLTD` | halted: 2026-07-22 from 11:00 to 14:00 New York, 2026-08-05 the whole session (no bar at all, daily included) |
+| `HLTD` | halted: 2026-07-22 from 11:00 to 14:00 New York, 2026-08-05 all day (no bar at all, daily included) |
 | `SPLT` | split 4:1 with ex-date 2026-03-16: raw prices before it are four times as high |
 | `NEWC` | listed on 2026-05-18: nothing before |
 | `GONE` | delisted, last session 2025-03-14: asset status `inactive`, nothing after |

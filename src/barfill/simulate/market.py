@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from barfill.simulate.bars import VWAP_DECIMALS, Bars, daily_from_minutes, resample
 from barfill.simulate.chance import bells, key_of, uniforms
 from barfill.simulate.listings import MARKET_START, Listing, listings
-from barfill.simulate.minutes import minutes_of
+from barfill.simulate.minutes import Days, minutes_of
 from barfill.simulate.sessions import HOUR_NS, MINUTE_NS, Nanos, xnys
 from barfill.simulate.timeframes import Timeframe
+from barfill.simulate.wanted import Wanted
 
 #: IEX history starts in the middle of 2020.
 IEX_START = np.datetime64("2020-07-27", "D")
@@ -60,34 +61,33 @@ class SyntheticMarket:
     def listings(self) -> Mapping[str, Listing]:
         return self._listings
 
-    def blocks(
-        self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int
-    ) -> Iterator[tuple[int, int]]:
-        """Cut [start, end] into ranges, in time order, that *read* answers quickly and with whole bars."""
-        if not timeframe.is_intraday:
-            yield start_ns, end_ns
+    def blocks(self, ticker: str, wanted: Wanted) -> Iterator[Wanted]:
+        """Cut *wanted* into parts, in time order, that *read* answers quickly and with whole bars."""
+        if not wanted.timeframe.is_intraday:
+            yield wanted
             return
-        first, stop = self._sessions.holding(start_ns, min(end_ns, visible_ns))
+        first, stop = self._sessions.holding(wanted.start_ns, min(wanted.end_ns, wanted.visible_ns))
         first = max(first, self._first)
         while first < stop:
             after = min(stop, (first // _SESSIONS_PER_BLOCK + 1) * _SESSIONS_PER_BLOCK)
-            yield (
-                max(start_ns, int(self._sessions.midnight_ns[first])),
-                min(end_ns, int(self._sessions.extended_close_ns[after - 1])),
+            yield wanted.within(
+                max(wanted.start_ns, int(self._sessions.midnight_ns[first])),
+                min(wanted.end_ns, int(self._sessions.extended_close_ns[after - 1])),
             )
             first = after
 
-    def read(self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int) -> Bars:
-        """The raw bars with start <= ts <= end that are made of trades before *visible_ns*, the forming one included."""
+    def read(self, ticker: str, wanted: Wanted) -> Bars:
+        """The raw bars of *wanted*."""
         if ticker not in self._listings:
             return Bars.none()
+        timeframe = wanted.timeframe
         if timeframe.is_intraday:
-            minutes = self._minutes(ticker, start_ns, end_ns, feed, visible_ns, timeframe.width_ns)
+            minutes = self._minutes(ticker, wanted)
             bars = minutes if timeframe.width_ns == MINUTE_NS else resample(minutes, timeframe)
         else:
-            days = self._days(ticker, timeframe, start_ns, end_ns, feed, visible_ns)
+            days = self._days(ticker, wanted)
             bars = days if timeframe.unit == "Day" else resample(days, timeframe)
-        return bars.between(start_ns, end_ns)
+        return bars.between(wanted.start_ns, wanted.end_ns)
 
     def split_of(self, ticker: str) -> tuple[int, int]:
         """The ratio of the symbol's split and the instant from which prices are the new ones; (1, 0) without one."""
@@ -96,26 +96,28 @@ class SyntheticMarket:
             return 1, 0
         return listing.split_ratio, int(self._sessions.midnight_ns[self._sessions.first_on_or_after(listing.split_on)])
 
-    def _minutes(self, ticker: str, start_ns: int, end_ns: int, feed: str, visible_ns: int, width_ns: int) -> Bars:
-        first, stop = self._sessions.holding(start_ns, min(end_ns, visible_ns))
+    def _minutes(self, ticker: str, wanted: Wanted) -> Bars:
+        first, stop = self._sessions.holding(wanted.start_ns, min(wanted.end_ns, wanted.visible_ns))
         first = max(first, self._first)
         numbers = range(first // _SESSIONS_PER_BLOCK, -(-stop // _SESSIONS_PER_BLOCK)) if first < stop else range(0)
-        joined = Bars.joined([self._block(ticker, number, feed) for number in numbers])
+        joined = Bars.joined([self._block(ticker, number, wanted.feed) for number in numbers])
         # A coarse bar that starts inside the range is made of minutes up to its own end.
-        return joined.between(start_ns - width_ns, min(end_ns + width_ns, visible_ns - MINUTE_NS))
+        width_ns = wanted.timeframe.width_ns
+        end_ns = min(wanted.end_ns + width_ns, wanted.visible_ns - MINUTE_NS)
+        return joined.between(wanted.start_ns - width_ns, end_ns)
 
-    def _days(self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int) -> Bars:
-        """The sessions whose bar of *timeframe* can start within [start, end]; the forming one is made of its minutes."""
-        reach_ns = 0 if timeframe.unit == "Day" else _LONGEST_PERIOD_NS
-        midnights = self._sessions.midnight_ns
+    def _days(self, ticker: str, wanted: Wanted) -> Bars:
+        """The sessions whose bar can start within the bounds; the one under way is made of its minutes."""
+        reach_ns = 0 if wanted.timeframe.unit == "Day" else _LONGEST_PERIOD_NS
+        midnights, visible_ns = self._sessions.midnight_ns, wanted.visible_ns
         shown = int(np.searchsorted(self._sessions.extended_close_ns, visible_ns, side="right"))
-        first = max(self._first, int(np.searchsorted(midnights, start_ns)))
-        stop = int(np.searchsorted(midnights, end_ns + reach_ns, side="right"))
-        complete = self._daily_bars(ticker, first, max(first, min(stop, shown)), feed)
+        first = max(self._first, int(np.searchsorted(midnights, wanted.start_ns)))
+        stop = int(np.searchsorted(midnights, wanted.end_ns + reach_ns, side="right"))
+        complete = self._daily_bars(ticker, first, max(first, min(stop, shown)), wanted.feed)
         is_forming = first <= shown < stop and visible_ns > int(self._sessions.extended_open_ns[shown])
         if not is_forming:
             return complete
-        minutes = self._sessions_minutes(ticker, shown, shown + 1, feed).between(0, visible_ns - MINUTE_NS)
+        minutes = self._sessions_minutes(ticker, shown, shown + 1, wanted.feed).between(0, visible_ns - MINUTE_NS)
         return Bars.joined([complete, daily_from_minutes(minutes, self._sessions, _DAY)])
 
     def _daily_bars(self, ticker: str, first: int, stop: int, feed: str) -> Bars:
@@ -149,14 +151,9 @@ class SyntheticMarket:
         if feed == "iex":
             rows = rows[self._sessions.days[rows] >= IEX_START]
         daily = np.stack([getattr(path, name)[rows - self._first] for name in ("open", "high", "low", "close")])
+        days = Days(rows, daily, path.volume[rows - self._first])
         return minutes_of(
-            self._listings[ticker],
-            key_of(self._seed, ticker),
-            self._sessions,
-            rows,
-            daily,
-            path.volume[rows - self._first],
-            is_iex=feed == "iex",
+            self._listings[ticker], key_of(self._seed, ticker), self._sessions, days, is_iex=feed == "iex"
         )
 
     def _make_path(self, ticker: str) -> DailyPath:

@@ -38,24 +38,24 @@ class _Grid:
     is_extended: Mask
 
 
-def minutes_of(
-    listing: Listing,
-    key: int,
-    sessions: Sessions,
-    rows: NDArray[np.intp],
-    daily: Table,
-    volume: Nanos,
-    *,
-    is_iex: bool,
-) -> Bars:
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The sessions to make: their positions in the calendar, raw prices (open, high, low, close) and shares."""
+
+    rows: NDArray[np.intp]
+    prices: Table
+    volume: Nanos
+
+
+def minutes_of(listing: Listing, key: int, sessions: Sessions, days: Days, *, is_iex: bool) -> Bars:
     """
-    The minute bars of the sessions at *rows*, in time order.
+    The minute bars of *days*, in time order.
 
     Args:
-        daily: Shape (4, n): open, high, low, close of these sessions.
-        volume: Shape (n,): shares of these sessions, extended hours included.
+        key: Of the symbol's random numbers.
         is_iex: As the IEX feed sees them: fewer minutes, 2 to 3 % of the volume.
     """
+    rows, daily, volume = days.rows, days.prices, days.volume
     if not rows.size:
         return Bars.none()
     grid = _grid(sessions, rows)

@@ -12,8 +12,8 @@ from typing import Protocol
 from barfill.simulate.bars import Bars
 from barfill.simulate.listings import Listing
 from barfill.simulate.queries import BarsQuery
-from barfill.simulate.timeframes import Timeframe
 from barfill.simulate.tokens import Position, make_token
+from barfill.simulate.wanted import Wanted
 from barfill.simulate.wire import Page
 
 
@@ -23,13 +23,9 @@ class Market(Protocol):
     @property
     def listings(self) -> Mapping[str, Listing]: ...
 
-    def blocks(
-        self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int
-    ) -> Iterator[tuple[int, int]]: ...
+    def blocks(self, ticker: str, wanted: Wanted) -> Iterator[Wanted]: ...
 
-    def read(
-        self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int
-    ) -> Bars: ...
+    def read(self, ticker: str, wanted: Wanted) -> Bars: ...
 
     def split_of(self, ticker: str) -> tuple[int, int]: ...
 
@@ -73,11 +69,11 @@ def _rows(market: Market, query: BarsQuery, symbol: str, count: int | None, visi
     if symbol not in market.listings or end_ns < start_ns:
         return None
     ratio, split_ns = market.split_of(symbol) if query.is_split_adjusted else (1, 0)
-    ranges = list(market.blocks(symbol, query.timeframe, start_ns, end_ns, query.feed, visible_ns))
+    blocks = list(market.blocks(symbol, Wanted(query.timeframe, start_ns, end_ns, query.feed, visible_ns)))
     parts: list[Bars] = []
     found = 0
-    for first_ns, last_ns in reversed(ranges) if query.is_descending else ranges:
-        rows = market.read(symbol, query.timeframe, first_ns, last_ns, query.feed, visible_ns)
+    for block in reversed(blocks) if query.is_descending else blocks:
+        rows = market.read(symbol, block)
         parts.append((rows.pick(slice(None, None, -1)) if query.is_descending else rows).split_by(ratio, split_ns))
         found += len(rows)
         if count is not None and found >= count:

@@ -1,14 +1,15 @@
 """
 Replay: real bars from files, served as they are.
 
-Files are named ``KIND_TICKER_TIMEFRAME_*.parquet`` (or ``.csv``) with the columns ts, open, high, low, close, volume and
-optionally vwap and trades. Which file serves what:
+Files are named ``KIND_TICKER_TIMEFRAME_*.parquet`` (or ``.csv``) with the columns ts, open, high, low, close, volume
+and optionally vwap and trades. Which file serves what:
 
 * Only the kinds of stocks (equity, stock, etf, fund, index) are served; others are named in ``messages`` and left out.
 * A name's last part that is no span of dates (``..._2004-2018_yahoo``) is a feed: files with a feed lose against files
   without one for the same ticker and timeframe, and are read only when there is no other; of several feeds the first in
   the alphabet wins. Other vendors' bars (often adjusted) are never mixed in.
-* Several files of the same standing are merged in the order of their names; where they hold the same stamp, the first wins.
+* Several files of the same standing are merged in the order of their names; where they hold the same stamp, the
+  first wins.
 * A timeframe without a file is built from the coarsest finer one that divides it (w1 from d1, h4 from h1, m5 from m1).
 
 Vendors always send a trade count and a VWAP. Where a file has none, the count is volume / 110 (at least 1) and the VWAP
@@ -30,6 +31,7 @@ from barfill.simulate.bars import VWAP_DECIMALS, Bars, daily_from_minutes, resam
 from barfill.simulate.listings import Listing
 from barfill.simulate.sessions import HOUR_NS, MINUTE_NS, from_ns, midnight_of_days_ns, xnys
 from barfill.simulate.timeframes import Timeframe, named_timeframe
+from barfill.simulate.wanted import Wanted
 
 _STOCK_KINDS = frozenset({"equity", "etf", "fund", "index", "stock"})
 _SPAN = re.compile(r"\d{4}(-\d{2}){0,2}(-\d{4}(-\d{2}){0,2})?")
@@ -68,22 +70,18 @@ class ReplayMarket:
     def listings(self) -> Mapping[str, Listing]:
         return self._listings
 
-    def blocks(
-        self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int
-    ) -> Iterator[tuple[int, int]]:
-        """One range: everything is in memory."""
-        yield start_ns, end_ns
+    def blocks(self, ticker: str, wanted: Wanted) -> Iterator[Wanted]:
+        """All at once: everything is in memory."""
+        yield wanted
 
-    def read(self, ticker: str, timeframe: Timeframe, start_ns: int, end_ns: int, feed: str, visible_ns: int) -> Bars:
-        """The bars with start <= ts <= end that are made of trades before *visible_ns*. Files know one tape only."""
-        if ticker not in self._stored:
-            return Bars.none()
-        base = self._base(ticker, timeframe)
+    def read(self, ticker: str, wanted: Wanted) -> Bars:
+        """The bars of *wanted*. Files know one tape only, so both feeds get the same."""
+        base = self._base(ticker, wanted.timeframe) if ticker in self._stored else None
         if base is None:
             return Bars.none()
         bars = self._stored[ticker][base]
-        shown = int(np.searchsorted(bars.ts + _width_ns(base), visible_ns, side="right"))
-        return self._built(ticker, base, timeframe, shown).between(start_ns, end_ns)
+        shown = int(np.searchsorted(bars.ts + _width_ns(base), wanted.visible_ns, side="right"))
+        return self._built(ticker, base, wanted.timeframe, shown).between(wanted.start_ns, wanted.end_ns)
 
     def split_of(self, ticker: str) -> tuple[int, int]:
         """Files do not tell of splits."""

@@ -26,7 +26,8 @@ _ALLOWED = {
     "Month": (1, 2, 3, 4, 6, 12),
 }
 _STORED_NAMES = {
-    "m1": "1Min", "m5": "5Min", "m15": "15Min", "m30": "30Min", "h1": "1Hour", "h4": "4Hour", "d1": "1Day", "w1": "1Week",
+    "m1": "1Min", "m5": "5Min", "m15": "15Min", "m30": "30Min", "h1": "1Hour", "h4": "4Hour",
+    "d1": "1Day", "w1": "1Week",
 }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """
 What goes over the wire: refusals as the vendor words them, and pages as JSON.
 
-Pages have two forms: *encode_page* writes columns straight to bytes, *page_document* gives the same page as plain values
-for faults to spoil.
+Pages have two forms: *encode_page* writes columns straight to bytes, *page_document* gives the same page as plain
+values for faults to spoil.
 """
 
 from dataclasses import dataclass

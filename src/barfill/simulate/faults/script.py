@@ -7,9 +7,10 @@ A script is a list of lines, read in order for each request:
                "nth": 3, "every": null, "rate": null, "times": null},
      "fault": "H11", "args": {"keep_token": true}}
 
-Every key of ``match`` is optional and narrows: ``symbol`` (is among those asked for), ``endpoint``, ``timeframe`` (m1 or
-1Min), then of the requests that fit: only the ``nth``, each ``every``-th, a share ``rate`` (seeded), at most ``times``.
-All page faults that fire are applied in order; the first reply or wire fault that fires decides how the reply looks.
+Every key of ``match`` is optional and narrows: ``symbol`` (is among those asked for), ``endpoint``, ``timeframe``
+(m1 or 1Min), then of the requests that fit: only the ``nth``, each ``every``-th, a share ``rate`` (seeded), at most
+``times``. All page faults that fire are applied in order; the first reply or wire fault that fires decides how the
+reply looks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

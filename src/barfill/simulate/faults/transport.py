@@ -66,7 +66,7 @@ def cut_validly(occasion: Occasion, reply: Reply) -> Reply:
 @fault(
     "H16",
     "wire",
-    "JSON that a strict parser refuses: cut, a second document behind it, a bare NaN, Infinity or 1e400, duplicate keys",
+    "JSON that a strict parser refuses: cut, followed by a second document, bare NaN, Infinity, 1e400, duplicate keys",
     form=Arg("cut", "which", ("cut", "trailing", "NaN", "Infinity", "1e400", "duplicate")),
     field=Arg("c", "the field of the first row that gets the bare word"),
 )

@@ -127,7 +127,9 @@ def _compare(
     stored_keys, keys = row_keys(stored["symbol_id"], stored["ts"]), row_keys(rows.symbol, rows.ts)
     place = np.minimum(np.searchsorted(stored_keys, keys), len(stored) - 1)
     is_stored: NDArray[np.bool_] = stored_keys[place] == keys
-    return ~is_stored, is_stored & _differs(write, stored[place])
+    is_new: NDArray[np.bool_] = ~is_stored
+    is_changed: NDArray[np.bool_] = is_stored & _differs(write, stored[place])
+    return is_new, is_changed
 
 
 def _overlaps(span: tuple[int, int, int], stored_bounds: Mapping[int, tuple[int, int]]) -> bool:
@@ -142,9 +144,8 @@ def _differs(write: SeriesWrite, stored: StoredRows) -> NDArray[np.bool_]:
     for name in _COMPARED:
         given, had = getattr(write.rows, name), stored[name]
         is_other |= (given != had) & ~((given != given) & (had != had))  # noqa: PLR0124  NaN stands for no vwap
-    if write.data_status == "live":
-        return is_other & ~stored["is_final"]
-    return is_other | ~stored["is_final"]
+    is_live: NDArray[np.bool_] = ~stored["is_final"]
+    return is_other & is_live if write.data_status == "live" else is_other | is_live
 
 
 def _read_spans(

@@ -37,7 +37,7 @@ ATTEMPTS_MAX = 3
 VERSIONS = range(14, 19)
 """The major versions of PostgreSQL that barfill is made for; newer ones are tried."""
 
-_CONNECTION = {
+_CONNECTION: dict[str, str | int] = {
     "application_name": "barfill",
     "connect_timeout": 10,
     "keepalives": 1,
@@ -197,7 +197,8 @@ def check_version(conn: Connection) -> None:
 
 def _connect(url: str) -> Connection:
     try:
-        conninfo = psycopg.conninfo.make_conninfo(**{**_CONNECTION, **psycopg.conninfo.conninfo_to_dict(url)})
+        given = psycopg.conninfo.conninfo_to_dict(url)
+        conninfo = psycopg.conninfo.make_conninfo(url, **{k: v for k, v in _CONNECTION.items() if k not in given})
     except psycopg.ProgrammingError:
         # The driver's text would show parts of the URL, and with them the password.
         raise SettingsError(

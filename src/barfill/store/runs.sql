@@ -1,0 +1,169 @@
+-- name: create
+-- Many runs at once; the ids come in the order given.
+insert into job_runs (
+    symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by
+)
+select
+    given.symbol, given.symbols_array, given.symbol_ids, given.timeframe, given.job_type, given.slice_from,
+    given.slice_to, given.provider, given.feed, given.basis, given.triggered_by
+from rows from (jsonb_to_recordset(%(runs)s::jsonb) as (
+    symbol text, symbols_array jsonb, symbol_ids integer[], timeframe text, job_type text, slice_from timestamptz,
+    slice_to timestamptz, provider text, feed text, basis text, triggered_by text
+)) with ordinality as given
+order by given.ordinality
+returning id;
+
+-- name: claim
+-- Take a run over: from now on only this epoch's pages count. No row means that there is nothing to do.
+update job_runs
+set
+    epoch = epoch + 1,
+    status = 'running',
+    worker = %(worker)s,
+    worker_has_lock = %(has_lock)s,
+    started_at = coalesce(started_at, clock_timestamp()),
+    heartbeat_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+where id = %(run_id)s
+and status in ('queued', 'running')
+and (%(seen_epoch)s::integer is null or epoch = %(seen_epoch)s::integer)
+returning
+    id, epoch, page_no, page_token, open_symbol_id, open_until, seen_symbol_ids, symbols_array, symbol_ids, timeframe,
+    slice_from, slice_to, provider, feed, basis, attempt, actual_cost, rows_written, progress_percent;
+
+-- name: beat
+-- The worker lives; the runs that are still its own.
+update job_runs
+set heartbeat_at = clock_timestamp()
+where worker = %(worker)s
+and status = 'running'
+returning id, epoch;
+
+-- name: requeue
+-- Back into the queue after a failure that passes; the pages done so far count.
+update job_runs
+set
+    status = 'queued',
+    attempt = attempt + 1,
+    worker = null,
+    reason = %(reason)s,
+    error_message = %(message)s,
+    updated_at = clock_timestamp()
+where id = %(run_id)s
+and epoch = %(epoch)s
+and status = 'running';
+
+-- name: restart_chain
+-- The page token is no longer good: the chain begins anew, pages done so far count.
+update job_runs
+set
+    page_token = null,
+    open_symbol_id = null,
+    open_until = null,
+    seen_symbol_ids = '{}',
+    updated_at = clock_timestamp()
+where id = %(run_id)s
+and epoch = %(epoch)s
+and status = 'running';
+
+-- name: finish
+-- The one recorded outcome of a run that brought no final page.
+update job_runs
+set
+    status = %(status)s,
+    error_code = %(error_code)s,
+    reason = %(reason)s,
+    error_message = %(message)s,
+    actual_cost = actual_cost + %(requests_made)s,
+    finished_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+where id = %(run_id)s
+and epoch = %(epoch)s
+and status in ('queued', 'running');
+
+-- name: retry
+-- Ended runs begin again where they stopped, with fresh attempts.
+update job_runs
+set
+    status = 'queued',
+    attempt = 0,
+    worker = null,
+    error_code = null,
+    error_message = null,
+    reason = null,
+    finished_at = null,
+    updated_at = clock_timestamp()
+where id = any(%(run_ids)s::bigint[])
+and status in ('failed', 'cancelled')
+returning id;
+
+-- name: cancel
+-- Stop runs that are not finished; a page in flight will be dropped by the fence.
+update job_runs
+set
+    status = 'cancelled',
+    error_code = 'CANCELLED',
+    reason = %(reason)s,
+    finished_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+where id = any(%(run_ids)s::bigint[])
+and status in ('queued', 'running')
+returning id;
+
+-- name: list_unfinished
+-- Queued and running runs, and whether the worker of each lives: by its lock, which ends with its process, or where
+-- it could take none by its heartbeat.
+with held as (
+    select (classid::bigint << 32) | objid::bigint as key
+    from pg_locks
+    where locktype = 'advisory'
+    and objsubid = 1
+    and granted
+    and database = (select oid from pg_database where datname = current_database())
+)
+select
+    id,
+    status,
+    epoch,
+    worker,
+    case
+        when worker is null then false
+        when worker_has_lock then hashtextextended(worker, 0) in (select key from held)
+        else coalesce(heartbeat_at > clock_timestamp() - make_interval(secs => %(patience_s)s), false)
+    end as is_alive,
+    symbols_array,
+    symbol_ids,
+    timeframe,
+    slice_from,
+    slice_to,
+    provider,
+    feed,
+    basis,
+    page_no,
+    progress_percent,
+    attempt
+from job_runs
+where status in ('queued', 'running')
+order by id;
+
+-- name: prune
+-- Finished runs of long ago; failed ones stay as long as others.
+delete from job_runs
+where status in ('success', 'failed', 'cancelled')
+and finished_at < clock_timestamp() - make_interval(days => %(days)s);
+
+-- name: take_worker_lock
+-- Shows that a worker lives, for as long as its connection does.
+select pg_try_advisory_lock(hashtextextended(%(worker)s, 0));
+
+-- name: holds_worker_lock
+-- Whether the lock survived: a transaction pooler gives every statement to another session.
+select exists (
+    select
+    from pg_locks
+    where locktype = 'advisory'
+    and objsubid = 1
+    and granted
+    and pid = pg_backend_pid()
+    and (classid::bigint << 32) | objid::bigint = hashtextextended(%(worker)s, 0)
+);

@@ -1,0 +1,35 @@
+-- name: read_series
+-- The ledger of the wanted series; null asks for all symbols.
+select
+    symbol_id,
+    timeframe,
+    feed,
+    basis,
+    covered,
+    oldest_ts,
+    newest_ts,
+    bar_count,
+    density,
+    last_success_at,
+    last_result,
+    last_error_code,
+    last_error
+from series
+where (%(symbol_ids)s::integer[] is null or symbol_id = any(%(symbol_ids)s::integer[]))
+and timeframe = any(%(timeframes)s::text[]);
+
+-- name: note_failure
+-- What went wrong last, for people; a series that is new takes the feed that was asked for until one answers.
+insert into series as stored (
+    symbol_id, timeframe, feed, basis, last_run_at, last_result, last_error_code, last_error
+)
+select wanted.symbol_id, %(timeframe)s, %(feed)s, %(basis)s, clock_timestamp(), 'fail', %(error_code)s, %(message)s
+from unnest(%(symbol_ids)s::integer[]) as wanted (symbol_id)
+order by wanted.symbol_id
+on conflict (symbol_id, timeframe) do update
+set
+    last_run_at = excluded.last_run_at,
+    last_result = excluded.last_result,
+    last_error_code = excluded.last_error_code,
+    last_error = excluded.last_error,
+    updated_at = clock_timestamp();

@@ -1,0 +1,56 @@
+-- name: add_symbols
+-- New ones are added, known ones become active again; names and calendars on record stay.
+insert into symbols (ticker, name, asset_type, calendar)
+select distinct on (given.ticker) given.ticker, given.name, given.asset_type, given.calendar
+from unnest(%(tickers)s::text[], %(names)s::text[], %(asset_types)s::text[], %(calendars)s::text[])
+    as given (ticker, name, asset_type, calendar)
+order by given.ticker
+on conflict (ticker) do update
+set is_active = true
+where not symbols.is_active;
+
+-- name: find_symbols
+-- By ticker, however many.
+select id, ticker, name, asset_type, calendar, is_active
+from symbols
+where ticker = any(%(tickers)s::text[]);
+
+-- name: list_symbols
+-- All, or only the active ones, by ticker.
+select id, ticker, name, asset_type, calendar, is_active
+from symbols
+where is_active or %(with_inactive)s
+order by ticker collate "C";
+
+-- name: set_active
+-- Switch symbols on or off; their bars stay.
+update symbols
+set is_active = %(is_active)s
+where ticker = any(%(tickers)s::text[])
+and is_active <> %(is_active)s;
+
+-- name: sum_sessions
+-- A fingerprint of what is on record for a calendar, to see cheaply that nothing is missing.
+select
+    count(*),
+    coalesce(sum(extract(epoch from opens_at)), 0)::bigint,
+    coalesce(sum(extract(epoch from closes_at)), 0)::bigint
+from sessions
+where calendar = %(calendar)s;
+
+-- name: remove_sessions
+-- Days that turned out to be closed.
+delete from sessions
+where calendar = %(calendar)s
+and not session_on = any(%(days)s::date[]);
+
+-- name: write_sessions
+-- Sessions that are new or whose hours changed.
+insert into sessions as stored (calendar, session_on, opens_at, closes_at)
+select %(calendar)s, given.session_on, given.opens_at, given.closes_at
+from unnest(%(days)s::date[], %(opens)s::timestamptz[], %(closes)s::timestamptz[])
+    as given (session_on, opens_at, closes_at)
+order by given.session_on
+on conflict (calendar, session_on) do update
+set opens_at = excluded.opens_at, closes_at = excluded.closes_at
+where (stored.opens_at, stored.closes_at) is distinct from (excluded.opens_at, excluded.closes_at);

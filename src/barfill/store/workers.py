@@ -1,0 +1,87 @@
+"""
+Whether a worker lives, known to all processes through the database.
+
+A worker holds a session-level advisory lock on a connection of its own: the server lets go of it the moment the
+process dies, also by SIGKILL. Behind a transaction pooler such a lock means nothing, and is not kept: there a
+worker counts as alive while its heartbeat is younger than `HEARTBEAT_PATIENCE_S`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from barfill.errors import StoreError
+from barfill.store.database import Database
+from barfill.store.queries import load_queries
+
+SQL = load_queries("runs")
+
+HEARTBEAT_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who claims runs; `has_lock` says that its lock, not its heartbeat, shows that it lives."""
+
+    id: str
+    has_lock: bool
+
+
+class Presence:
+    """
+    This process's sign of life. Call `worker` for every claim, since the lock may be lost with its connection.
+
+    Args:
+        use_lock: False behind a transaction pooler.
+    """
+
+    def __init__(self, database: Database, *, use_lock: bool = True) -> None:
+        self._database = database
+        self._use_lock = use_lock
+        self._id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._conn: psycopg.Connection[TupleRow] | None = None
+
+    @property
+    def worker(self) -> Worker:
+        """Who we are, after taking the lock again if it was lost."""
+        return Worker(self._id, self._use_lock and self._has_lock())
+
+    def close(self) -> None:
+        """Lets go of the lock: from now on the worker is gone."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _has_lock(self) -> bool:
+        try:
+            if self._conn is not None and self._holds(self._conn):
+                return True
+        except psycopg.Error:
+            pass
+        self.close()
+        with suppress(StoreError, psycopg.Error):
+            self._conn = self._database.connect()
+            self._conn.execute(SQL["take_worker_lock"], {"worker": self._id})
+            return self._holds(self._conn)
+        return False
+
+    def _holds(self, conn: psycopg.Connection[TupleRow]) -> bool:
+        row = conn.execute(SQL["holds_worker_lock"], {"worker": self._id}).fetchone()
+        return row is not None and bool(row[0])

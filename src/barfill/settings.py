@@ -257,11 +257,12 @@ class Settings:
         unit="bars",
     )
     resample_h1_from_m15: bool = _setting(
-        "RESAMPLE_H1_FROM_M15", _SWITCH, "Derive 1h bars from finer ones instead of fetching them.", True
+        "RESAMPLE_H1_FROM_M15",
+        _SWITCH,
+        "Derive 1h bars from finer ones. Alpaca's hours begin at full hours, not at the open: always derived there.",
+        True,
     )
-    resample_h4_from_m15: bool = _setting(
-        "RESAMPLE_H4_FROM_M15", _SWITCH, "Derive 4h bars from finer ones instead of fetching them.", True
-    )
+    resample_h4_from_m15: bool = _setting("RESAMPLE_H4_FROM_M15", _SWITCH, "The same for 4h bars.", True)
     max_concurrent_jobs: int = _setting(
         "MAX_CONCURRENT_JOBS",
         _whole(1, CONCURRENT_JOBS_MAX),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterable
+from contextlib import suppress
 
 import click
 
@@ -29,7 +29,7 @@ def show_failure(error: Exception, *, is_expected: bool) -> None:
     Args:
         is_expected: Whether its text was written for people; another error is a defect of barfill.
     """
-    redact = Redactor(_secrets())
+    redact = redactor()
     if os.environ.get("BARFILL_DEBUG", "0") not in ("", "0"):
         click.echo(redact("".join(traceback.format_exception(error))), err=True)
     lines = redact(str(error)).splitlines() or [type(error).__name__]
@@ -43,11 +43,9 @@ def show_failure(error: Exception, *, is_expected: bool) -> None:
     )
 
 
-def _secrets() -> Iterable[str]:
-    """What must not be shown, even where the settings cannot be read as a whole."""
+def redactor() -> Redactor:
+    """Takes all secrets out of a text, even where the settings cannot be read as a whole."""
     found = [os.environ.get(info.name, "").strip() for info in SETTINGS if info.is_secret]
-    try:
+    with suppress(BarfillError):
         found.extend(read_settings().secrets)
-    except BarfillError:
-        pass
-    return filter(None, found)
+    return Redactor(filter(None, found))

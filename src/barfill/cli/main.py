@@ -97,7 +97,7 @@ def run_command(arguments: Sequence[str]) -> int:
         # Whoever read us has seen enough (`barfill status | head`). Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  the outermost handler
+    except Exception as error:
         from barfill.cli.failure import exit_code_of, show_failure  # noqa: PLC0415
 
         show_failure(error, is_expected=isinstance(error, BarfillError))

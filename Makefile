@@ -1,0 +1,49 @@
+# Needs make and Python 3.11 or later with its venv module; everything else goes into .venv.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip --quiet
+
+.PHONY: help setup demo test check bench bench-smoke docs
+
+help:
+	@echo "make setup        .venv with barfill and its tools (.venv/bin/barfill)"
+	@echo "make demo         a filled database from a simulated exchange, or from Alpaca with your keys"
+	@echo "make test         all tests"
+	@echo "make check        format, lint, types, layers, references, then all tests"
+	@echo "make bench        speed and calls, measured (bench-smoke: the short form)"
+	@echo "make docs         writes the generated references in docs/reference"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/find-python
+	@python=$$(sh scripts/find-python) && { test -x $(PYTHON) || "$$python" -m venv $(VENV); }
+	@echo "Installing barfill and its tools into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "Ready: $(VENV)/bin/barfill --help"
+
+demo: setup
+	@$(PYTHON) scripts/demo.py
+
+test: setup
+	$(PYTHON) -m pytest -n 2 -q --cov --cov-report=term
+
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) scripts/write_references.py --check
+	$(MAKE) test
+
+bench: setup
+	$(PYTHON) -m bench
+
+bench-smoke: setup
+	$(PYTHON) -m bench --smoke
+
+docs: setup
+	$(PYTHON) scripts/write_references.py

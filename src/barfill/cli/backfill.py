@@ -1,0 +1,331 @@
+"""`barfill backfill`: fetch what is missing, show how it goes, tell what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
+from barfill.cli.matrix import LEGEND, matrix_table, shown_rows, summary_lines
+from barfill.cli.progress import Watcher, plan_line, watcher
+from barfill.cli.terminal import clean, console, counted, json_option, print_json, say, shown_bytes, shown_duration
+from barfill.core.timeframe import Timeframe
+from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, BackfillReport, Failure
+from barfill.engine.request import BackfillRequest
+from barfill.errors import InvalidInput, SymbolNotFound
+from barfill.settings import Settings, read_settings
+from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client, open_store
+
+if TYPE_CHECKING:
+    from barfill.engine.backfill import Backfill
+    from barfill.engine.events import PlanEstimate
+    from barfill.providers.client import ProviderClient
+    from barfill.store.database import Database
+
+FAILURES_SHOWN_MAX = 20
+EXIT_INTERRUPTED = 130
+
+EPILOG = """\
+\b
+Examples:
+  barfill backfill AAPL MSFT                  two years, all eight timeframes
+  barfill backfill AAPL --timeframe 1d --days 30
+  barfill backfill --symbols SPY,QQQ --timeframes 1m,15m,1d --days 90
+  barfill backfill SPY --timeframes 1m --start 2024-01-02 --end 2024-02-01
+  barfill backfill --watchlist tech --dry-run     calls and minutes it would take
+  barfill backfill --all --max-calls 500 --output report.json
+
+\b
+A date stands for 00:00 UTC of that day, and --end is excluded:
+'--start 2024-01-02 --end 2024-01-05' holds the sessions of the 2nd, 3rd and 4th.
+
+\b
+Exit codes: 0 done and complete, 1 something failed, 2 usage or settings,
+3 finished but gaps remain that may still fill, 130 interrupted (run it again to resume).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks for, before the symbols are looked up."""
+
+    named: tuple[str, ...]
+    watchlist: str | None
+    wants_all: bool
+    request: BackfillRequest
+    is_dry_run: bool
+    as_json: bool
+    output: Path | None
+
+
+@click.command(epilog=EPILOG)
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
+@click.option("--symbols", "listed", multiple=True, metavar="A,B", help="Symbols, with commas between them.")
+@click.option("--watchlist", metavar="NAME", help="The symbols of this watchlist.")
+@click.option("--all", "wants_all", is_flag=True, help="All active symbols.")
+@click.option(
+    "--timeframes", "--timeframe", multiple=True, metavar="1h,1d", help="Of 1m 5m 15m 30m 1h 4h 1d 1w. [default: all]"
+)
+@click.option("--days", type=click.IntRange(min=1), metavar="N", help="The last N days. [default: 730]")
+@click.option("--start", metavar="D", help="From this date or instant on (2024-03-01, 2024-03-01T09:30-05:00).")
+@click.option("--end", metavar="D", help="Up to this date or instant, which is excluded. [default: now]")
+@click.option("--full", "is_full", is_flag=True, help="Ask again for what is covered already.")
+@click.option(
+    "--provider", type=click.Choice(PROVIDERS), default=PROVIDERS[0], show_default=True, help="Where bars come from."
+)
+@click.option("--max-calls", type=click.IntRange(min=1), metavar="N", help="Make no more than N requests for bars.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Show the plan and its cost; fetch no bars.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as JSON here.")
+@json_option
+def backfill(  # noqa: PLR0917  one parameter per option
+    symbols: tuple[str, ...],
+    listed: tuple[str, ...],
+    watchlist: str | None,
+    wants_all: bool,
+    timeframes: tuple[str, ...],
+    days: int | None,
+    start: str | None,
+    end: str | None,
+    is_full: bool,
+    provider: str,
+    max_calls: int | None,
+    is_dry_run: bool,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """
+    Fetch what is missing, so that the database is complete.
+
+    Only what is not there yet is asked for; running it again costs nothing. A symbol that is not known yet is added
+    if the provider offers it.
+    """
+    window = parse_window(days=days, start=start, end=end, now=datetime.now(UTC))
+    wish = Wish(
+        named=parse_tickers([*symbols, *listed]),
+        watchlist=watchlist,
+        wants_all=wants_all,
+        request=BackfillRequest(
+            tickers=(),
+            windows=dict.fromkeys(parse_timeframes(timeframes), window),
+            is_full=is_full,
+            max_calls=max_calls,
+        ),
+        is_dry_run=is_dry_run,
+        as_json=as_json,
+        output=output,
+    )
+    if not (wish.named or watchlist or wants_all):
+        raise InvalidInput("No symbols are named. Give some (barfill backfill AAPL), --watchlist NAME or --all.")
+    _check_output(output)
+    settings = read_settings()
+    check_provider(settings)
+    with open_store(settings) as database:
+        tickers = _chosen(wish, database)
+        return asyncio.run(_carry_out(wish, tickers, settings, database))
+
+
+async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, database: Database) -> int:
+    with watcher(is_terminal=sys.stderr.isatty()) as listener:
+        async with open_client(settings, listener) as client:
+            known, failures = await _known(tickers, database, client, listener)
+            request = replace(wish.request, tickers=known)
+            engine = make_backfill(settings, database, client, listener)
+            if wish.is_dry_run:
+                estimate = await engine.estimate(request)
+            else:
+                with _stopping(engine):
+                    report = await engine.run(request)
+    if wish.is_dry_run:
+        _show_estimate(estimate, settings, as_json=wish.as_json)
+        return EXIT_FAILED if failures else EXIT_COMPLETE
+    report = _with_failures(report, failures)
+    _write_report(report, wish.output)
+    if wish.as_json:
+        print_json(report.to_json())
+    else:
+        _show_report(report)
+    return report.exit_code
+
+
+def _chosen(wish: Wish, database: Database) -> tuple[str, ...]:
+    """All tickers that were asked for, by name, by watchlist or as all that are active."""
+    from barfill.store import symbols, watchlists  # noqa: PLC0415  only once the arguments are known to be good
+
+    chosen = dict.fromkeys(wish.named)
+    if wish.watchlist is not None:
+        chosen |= dict.fromkeys(database.run(watchlists.read_members, wish.watchlist))
+    if wish.wants_all:
+        chosen |= dict.fromkeys(symbol.ticker for symbol in database.run(symbols.read_active))
+    if not chosen:
+        empty = f"The watchlist {wish.watchlist!r} is empty" if wish.watchlist else "There are no active symbols yet"
+        raise InvalidInput(f"{empty}. Add some with: barfill symbols add AAPL MSFT")
+    return tuple(chosen)
+
+
+async def _known(
+    tickers: tuple[str, ...], database: Database, client: ProviderClient, listener: Watcher
+) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
+    """The tickers that can be fetched, new ones added, and a failure for each that the provider refuses."""
+    from barfill.engine.catalog import add_symbols  # noqa: PLC0415
+
+    result = await add_symbols(database, client, tickers)
+    if result.added:
+        listener.note(f"added {counted(len(result.added), 'symbol')}: {_shortened(result.added)}")
+    failures = tuple(
+        Failure((ticker,), None, SymbolNotFound.code, "not_offered", reason)
+        for ticker, reason in result.refused.items()
+    )
+    usable = {*result.known, *result.added}
+    if not usable:
+        raise SymbolNotFound(" ".join(result.refused.values()))
+    for reason in result.refused.values():
+        listener.note(reason)
+    return tuple(ticker for ticker in tickers if ticker in usable), failures
+
+
+@contextlib.contextmanager
+def _stopping(engine: Backfill) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the backfill after the pages in hand, the second ends the process."""
+    loop = asyncio.get_running_loop()
+    asked = 0
+
+    def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            _leave_at_once()
+        say("Stopping after the pages in hand; what is stored stays. Press Ctrl-C again to leave at once.")
+        engine.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _leave_at_once() -> None:
+    """Ends without clean-up: the database undoes what is open, the next run resumes."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")  # the cursor, which moving bars hide
+    sys.stderr.flush()
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _check_output(output: Path | None) -> None:
+    """Refuses now what would fail after an hour's work."""
+    if output is None:
+        return
+    if not output.parent.is_dir():
+        raise InvalidInput(f"--output {str(output)!r}: the directory does not exist. Make it, or choose another.")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise InvalidInput(f"--output {str(output)!r} cannot be written. Choose another place.")
+
+
+def _write_report(report: BackfillReport, output: Path | None) -> None:
+    if output is None:
+        return
+    partial = output.with_name(output.name + ".partial")
+    partial.write_text(json.dumps(report.to_json(), indent=2, default=str) + "\n", encoding="utf-8")
+    partial.replace(output)
+
+
+def _with_failures(report: BackfillReport, failures: tuple[Failure, ...]) -> BackfillReport:
+    if not failures:
+        return report
+    summary = replace(report.summary, symbols_failed=report.summary.symbols_failed + len(failures))
+    return replace(report, summary=summary, failures=(*failures, *report.failures))
+
+
+def _show_estimate(estimate: PlanEstimate, settings: Settings, *, as_json: bool) -> None:
+    if as_json:
+        by_timeframe = {timeframe.label: calls for timeframe, calls in estimate.by_timeframe.items()}
+        derived = [timeframe.label for timeframe in estimate.derived]
+        print_json(asdict(estimate) | {"by_timeframe": by_timeframe, "derived": derived})
+        return
+    fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
+    lines = [
+        ("Slices", f"{estimate.slices:,}" + (f" ({estimate.resumed:,} taken up)" if estimate.resumed else "")),
+        ("Calls", f"{estimate.calls:,}" + (f" ({fetched})" if fetched else "")),
+        ("Time", f"{shown_duration(estimate.minutes * 60)} at the rate limit"),
+        ("Rows", f"{estimate.rows:,} on all pages, extended hours included"),
+        ("Bars", f"{estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}"),
+    ]
+    if estimate.derived:
+        lines.append(("Derived", ", ".join(timeframe.label for timeframe in estimate.derived)))
+    click.echo(f"Plan: {plan_line(estimate)}.")
+    for label, text in lines:
+        click.echo(f"  {label:<9} {text}")
+    click.echo("Nothing was fetched. Run it without --dry-run to do it.")
+
+
+def _show_report(report: BackfillReport) -> None:
+    rows, left_out = shown_rows(report.matrix)
+    if report.matrix:
+        click.echo()
+        console().print(matrix_table(rows))
+        click.echo(LEGEND + (f"   ({left_out})" if left_out else ""))
+    click.echo()
+    for label, text in summary_lines(report):
+        click.echo(f"{label:<12} {text}")
+    _show_failures(report)
+    click.echo()
+    click.echo(_verdict(report))
+    _show_next_steps(report)
+
+
+def _show_failures(report: BackfillReport) -> None:
+    if report.failures:
+        click.echo()
+    for failure in report.failures[:FAILURES_SHOWN_MAX]:
+        timeframe = f" {failure.timeframe.label}" if failure.timeframe else ""
+        click.echo(clean(f"{failure.error_code}: {_shortened(failure.symbols)}{timeframe}: {failure.message}"))
+    hidden = len(report.failures) - FAILURES_SHOWN_MAX
+    if hidden > 0:
+        click.echo(f"... and {hidden:,} more: use --json or --output FILE to see all")
+
+
+def _verdict(report: BackfillReport) -> str:
+    remaining = report.summary.gaps_remaining
+    if report.was_interrupted:
+        return "Interrupted. Run the same command again to resume where it stopped."
+    if report.exit_code == EXIT_FAILED:
+        return "Finished, but something failed (above). Correct it and run the same command again."
+    if report.was_bounded:
+        return "Stopped at --max-calls. Run the same command again to go on."
+    if report.exit_code == EXIT_GAPS_REMAIN:
+        return f"Finished; {counted(remaining, 'gap')} may still fill. Run it again later."
+    return "Done: complete."
+
+
+def _show_next_steps(report: BackfillReport) -> None:
+    tickers = list(dict.fromkeys(state.ticker for state in report.matrix))
+    if not tickers:
+        return
+    timeframe = next((state.timeframe for state in report.matrix if state.present), Timeframe.D1)
+    click.echo()
+    click.echo("Next:")
+    click.echo("  barfill status")
+    if report.gaps_remaining:
+        click.echo(clean(f"  barfill gaps {report.gaps_remaining[0].symbol}"))
+    series = f"symbol = '{tickers[0]}' and timeframe = '{timeframe.label}'"
+    click.echo(clean(f'  barfill sql "select * from market_data where {series} order by time desc limit 5"'))  # noqa: S608  shown, not run
+
+
+def _shortened(tickers: tuple[str, ...]) -> str:
+    shown = 8
+    more = f" and {len(tickers) - shown:,} more" if len(tickers) > shown else ""
+    return ", ".join(tickers[:shown]) + more

@@ -1,0 +1,193 @@
+"""
+`barfill doctor`: each setting with its source, and whether database, keys, clock and disk are in order.
+
+What it prints may be shown to others: no secret, no connection string, the home directory as `~`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from barfill.cli.failure import redactor
+from barfill.cli.terminal import clean, json_option, print_json, shown_bytes
+from barfill.errors import BarfillError
+from barfill.settings import FILE_NAME, SETTINGS, Settings, read_settings, shown_path
+from barfill.wiring import open_client, open_store
+
+if TYPE_CHECKING:
+    from barfill.store.database import Database
+
+FREE_BYTES_MIN = 500_000_000
+SKEW_S_MAX = 5.0
+KEY_CHECK_TICKER = "AAPL"
+EXIT_FAILED = 1
+
+EPILOG = """\
+\b
+Examples:
+  barfill doctor
+  barfill doctor --json
+
+\b
+Exit codes: 0 all is well, 1 a check failed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, whether it is in order, and what was found or can be done."""
+
+    name: str
+    is_ok: bool
+    text: str
+
+
+class _Found(Exception):
+    """A check's finding that is not in order."""
+
+
+@click.command(epilog=EPILOG)
+@json_option
+def doctor(as_json: bool) -> int:
+    """
+    Check settings, database, keys, clock and disk.
+
+    The output holds no secret and may be passed on when you ask for help.
+    """
+    try:
+        settings = read_settings()
+    except BarfillError as error:
+        checks = [Check("settings", is_ok=False, text=_tidy(str(error)))]
+        _show(None, checks, as_json=as_json)
+        return EXIT_FAILED
+    checks = [
+        Check("settings", is_ok=True, text="all can be read"),
+        _checked("directory", lambda: _directory(settings)),
+        _checked("disk", lambda: _disk(settings)),
+        *_database_checks(settings),
+        _checked("keys", lambda: asyncio.run(_keys(settings))),
+    ]
+    _show(settings, checks, as_json=as_json)
+    return 0 if all(check.is_ok for check in checks) else EXIT_FAILED
+
+
+def _database_checks(settings: Settings) -> Iterator[Check]:
+    began = time.monotonic()
+    try:
+        with open_store(settings) as database:
+            took_s = time.monotonic() - began
+            yield _checked("database", lambda: _database(settings, database, took_s))
+            yield _checked("clock", lambda: _clock(database))
+    except BarfillError as error:
+        yield Check("database", is_ok=False, text=_tidy(str(error)))
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, is_ok=True, text=_tidy(look()))
+    except (BarfillError, _Found) as error:
+        return Check(name, is_ok=False, text=_tidy(str(error)))
+
+
+def _directory(settings: Settings) -> str:
+    home = settings.barfill_home
+    nearest = _existing(home)
+    if not nearest.is_dir():
+        raise _Found(f"{nearest} is a file. Set BARFILL_HOME to a directory.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _Found(f"{nearest} cannot be written. Give yourself the right to, or set BARFILL_HOME elsewhere.")
+    if nearest != home:
+        return f"{home} will be made when it is needed"
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if mode & stat.S_IWOTH:
+        raise _Found(f"{home} can be written by everybody (mode {mode:o}). Run: chmod 700 {home}")
+    return f"{home}, mode {mode:o}, can be written"
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(_existing(settings.barfill_home)).free
+    if settings.database_url is None and free < FREE_BYTES_MIN:
+        raise _Found(f"{shown_bytes(free)} free where BARFILL_HOME lies. Free some space: minute bars need much.")
+    return f"{shown_bytes(free)} free where BARFILL_HOME lies"
+
+
+def _database(settings: Settings, database: Database, took_s: float) -> str:
+    with database.connection() as conn:
+        # Sizes and counts come from the catalogue: no table is scanned.
+        row = conn.execute(
+            b"select current_setting('server_version'), pg_database_size(current_database()), count(*), max(name) "
+            b"from schema_migrations"
+        ).fetchone()
+    assert row is not None
+    version, size, migrations, newest = row
+    which = "private" if settings.database_url is None else "yours,"
+    return (
+        f"PostgreSQL {str(version).split()[0]} ({which} ready in {took_s:.1f} s), {shown_bytes(size)}, "
+        f"schema at {newest} ({migrations} applied)"
+    )
+
+
+def _clock(database: Database) -> str:
+    before = datetime.now(UTC)
+    theirs = database.now()
+    skew_s = (theirs - before - (datetime.now(UTC) - before) / 2).total_seconds()
+    if abs(skew_s) > SKEW_S_MAX:
+        raise _Found(
+            f"This machine's clock is {abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} the database's. "
+            "barfill goes by the database's; set this one right, with NTP."
+        )
+    return f"{abs(skew_s):.1f} s from the database's"
+
+
+async def _keys(settings: Settings) -> str:
+    where = settings.alpaca_base_url or "Alpaca"
+    began = time.monotonic()
+    async with open_client(settings) as client:
+        await client.find_symbols([KEY_CHECK_TICKER])
+    return f"accepted by {where} in {time.monotonic() - began:.1f} s"
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest one above it that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _tidy(text: str) -> str:
+    home = str(Path.home())
+    return redactor()(text).replace(home, "~") if home != "/" else redactor()(text)
+
+
+def _show(settings: Settings | None, checks: list[Check], *, as_json: bool) -> None:
+    if as_json:
+        shown = []
+        if settings is not None:
+            shown = [
+                {"name": info.name, "value": settings.shown(info), "source": settings.source(info).value}
+                for info in SETTINGS
+            ]
+        print_json({"settings": shown, "checks": [asdict(check) for check in checks]})
+        return
+    if settings is not None:
+        click.echo(f"Settings (environment, then {shown_path(settings.barfill_home / FILE_NAME)}, then defaults)")
+        width = max(len(info.name) for info in SETTINGS)
+        for info in SETTINGS:
+            click.echo(clean(f"  {info.name:<{width}}  {settings.source(info).value:<11}  {settings.shown(info)}"))
+        click.echo()
+    click.echo("Checks")
+    for check in checks:
+        mark = "✓" if check.is_ok else "✗"
+        first, *rest = check.text.splitlines()
+        click.echo(f"  {mark} {check.name:<9}  {clean(first)}")
+        for line in rest:
+            click.echo(f"    {'':<9}  {clean(line)}")

@@ -1,0 +1,108 @@
+"""The completeness matrix, symbols x timeframes, and the summary of a backfill, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from barfill.cli.terminal import clean, counted, shown_duration
+from barfill.core.timeframe import Timeframe
+from barfill.engine.report import BackfillReport, SeriesState, matrix_by_symbol
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+ROWS_MAX = 40
+TICK, CROSS, NOT_ASKED = "✓", "✗", "·"
+LEGEND = f"{TICK} complete   {CROSS} failed or empty   % of the expected bars   {NOT_ASKED} not asked"
+
+Row = Mapping[Timeframe, SeriesState]
+
+
+def cell(state: SeriesState | None) -> str:
+    """
+    A tick where complete, a cross where nothing is there or the last request failed, else the percentage.
+
+    It is rounded down, so that 100 % is never shown where a bar is missing.
+    """
+    if state is None:
+        return NOT_ASKED
+    if state.is_complete:
+        return TICK
+    share = f"{int(state.share * 100)}%" if state.share >= 0.01 else "<1%"  # noqa: PLR2004  one per cent
+    if state.present == 0:
+        return CROSS
+    return f"{CROSS} {share}" if state.has_failed else share
+
+
+def shown_rows(states: Sequence[SeriesState]) -> tuple[Mapping[str, Row], str]:
+    """
+    The rows to print, and a line on what is left out, or "".
+
+    All rows where there are few; of many, only those of incomplete symbols, and not more than fit a screen.
+    """
+    table = matrix_by_symbol(tuple(states))
+    if len(table) <= ROWS_MAX:
+        return table, ""
+    incomplete = {ticker: row for ticker, row in table.items() if not all(state.is_complete for state in row.values())}
+    shown = dict(list(incomplete.items())[:ROWS_MAX])
+    parts = [f"{counted(len(table) - len(incomplete), 'complete symbol')} not shown"]
+    if len(incomplete) > len(shown):
+        parts.append(f"{len(incomplete) - len(shown):,} more incomplete: barfill status --json")
+    return shown, ", ".join(parts)
+
+
+def matrix_table(rows: Mapping[str, Row]) -> Table:
+    """The matrix for a terminal."""
+    from rich.table import Table  # noqa: PLC0415  slow to load, and not needed for --json
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("symbol", no_wrap=True)
+    for timeframe in Timeframe:
+        table.add_column(timeframe.label, justify="right", min_width=4, no_wrap=True)
+    for ticker, row in rows.items():
+        cells = [_coloured(cell(row.get(timeframe))) for timeframe in Timeframe]
+        table.add_row(Text(clean(ticker)), *cells)
+    return table
+
+
+def summary_lines(report: BackfillReport) -> Iterator[tuple[str, str]]:
+    """Label and text of each line of the summary."""
+    figures = report.summary
+    yield "Duration", shown_duration(figures.duration_s)
+    yield "Symbols", f"{figures.symbols_ok:,} ok, {figures.symbols_failed:,} failed"
+    other = f" (and {figures.calls_other:,} for reference data)" if figures.calls_other else ""
+    yield "Calls", f"{figures.calls_made:,} made, {figures.calls_least:,} the least possible{other}"
+    yield (
+        "Bars",
+        _listed(
+            written=figures.bars_written,
+            changed=figures.bars_changed,
+            unchanged=figures.bars_unchanged,
+            derived=figures.bars_derived,
+        ),
+    )
+    if figures.rows_quarantined:
+        yield "Quarantined", f"{counted(figures.rows_quarantined, 'row')} that broke a rule: kept out, with the reason"
+    yield (
+        "Gaps",
+        _listed(
+            detected=figures.gaps_detected,
+            filled=figures.gaps_filled,
+            settled=figures.gaps_settled,
+            remaining=figures.gaps_remaining,
+        ),
+    )
+
+
+def _listed(**counts: int) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _coloured(text: str) -> Text:
+    from rich.text import Text  # noqa: PLC0415  slow to load, and not needed for --json
+
+    style = {TICK: "green", NOT_ASKED: "dim"}.get(text, "red" if text.startswith(CROSS) else "yellow")
+    return Text(text, style=style)

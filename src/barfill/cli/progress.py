@@ -1,0 +1,225 @@
+"""
+What a running backfill shows, on stderr: bars that move on a terminal, now and then a line elsewhere.
+
+Both are a `BackfillListener`; progress counts expected open-market bars, since nights and weekends are no work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from barfill.cli.terminal import clean, console, counted, say, shown_duration
+from barfill.core.timeframe import Timeframe
+from barfill.engine.events import BackfillListener, PageWritten, PlanEstimate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+LINE_EVERY_S = 5.0
+
+
+class Watcher(BackfillListener, Protocol):
+    """A listener that holds the terminal for the length of a `with` block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def watcher(*, is_terminal: bool) -> Watcher:
+    """The one that fits where stderr goes."""
+    return LiveProgress(console(to_stderr=True)) if is_terminal else PlainProgress()
+
+
+def plan_line(estimate: PlanEstimate) -> str:
+    """What a plan will cost, in a sentence."""
+    if estimate.slices == 0 and not estimate.derived:
+        return "nothing to fetch: all of it is covered"
+    fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
+    parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]
+    if estimate.derived:
+        parts.append(f"{', '.join(timeframe.label for timeframe in estimate.derived)} derived")
+    parts.append(f"{estimate.bars:,} bars")
+    if estimate.minutes >= 1:
+        parts.append(f"{shown_duration(estimate.minutes * 60)} at the rate limit")
+    if estimate.resumed:
+        parts.append(f"{counted(estimate.resumed, 'interrupted run')} taken up")
+    return ", ".join(parts)
+
+
+class _Counters:
+    """What was counted so far, of all stages and of this one."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.bars = 0
+        self.total_bars = 0
+        self.bars_by_timeframe: Counter[Timeframe] = Counter()
+
+    def begin(self, total_bars: int) -> None:
+        self.bars, self.total_bars = 0, total_bars
+
+    def add(self, page: PageWritten) -> None:
+        self.calls += 1
+        self.bars += page.expected_bars
+        self.bars_by_timeframe[page.timeframe] += page.expected_bars
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.bars / self.total_bars) if self.total_bars else 1.0
+
+
+class PlainProgress:
+    """Lines for files, pipes and cron: one per stage, one every few seconds, every note."""
+
+    def __init__(self) -> None:
+        self._counters = _Counters()
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def stage(self, number: int, title: str, total_bars: int) -> None:
+        """One line."""
+        self._counters.begin(total_bars)
+        self._said_at = time.monotonic()
+        say(stage_line(number, title, total_bars))
+
+    def planned(self, estimate: PlanEstimate) -> None:
+        """One line."""
+        say(f"  plan: {plan_line(estimate)}")
+
+    def page_written(self, page: PageWritten) -> None:
+        """A line every few seconds."""
+        self._counters.add(page)
+        if time.monotonic() - self._said_at >= LINE_EVERY_S:
+            self._said_at = time.monotonic()
+            counters = self._counters
+            say(
+                f"  {counters.share:.0%}: {counters.bars:,} of {counters.total_bars:,} bars, "
+                f"{counted(counters.calls, 'call')}; now {page.symbols} {page.timeframe.label}"
+            )
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """A line for waits that one would notice."""
+        if seconds >= LINE_EVERY_S:
+            say(f"  waiting {seconds:.0f} s: {reason}")
+
+    def note(self, text: str) -> None:
+        """One line."""
+        say(f"  {text}")
+
+
+class LiveProgress:
+    """Bars that move in place, all bars together and the pages of each timeframe; notes scroll by above them."""
+
+    def __init__(self, output: Console) -> None:
+        self._console = output
+        self._counters = _Counters()
+        self._pages_planned: Mapping[Timeframe, int] = {}
+        self._progress: Progress | None = None
+        self._total: TaskID | None = None
+        self._tasks: dict[Timeframe, TaskID] = {}
+        self._wait_reason = ""
+        self._waiting_until = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_bars()
+
+    def stage(self, number: int, title: str, total_bars: int) -> None:
+        """Ends the bars of the stage before and begins new ones."""
+        self._end_bars()
+        self._counters.begin(total_bars)
+        self._print(stage_line(number, title, total_bars), style="bold")
+        if total_bars > 0:
+            self._begin_bars(total_bars)
+            for timeframe in self._pages_planned:
+                self._task(timeframe)
+        self._pages_planned = {}
+
+    def planned(self, estimate: PlanEstimate) -> None:
+        """One line, and a bar for each timeframe that is fetched."""
+        self._print(f"  plan: {plan_line(estimate)}")
+        self._pages_planned = estimate.by_timeframe
+        if self._progress is not None:
+            for timeframe in estimate.by_timeframe:
+                self._task(timeframe)
+            self._pages_planned = {}
+
+    def page_written(self, page: PageWritten) -> None:
+        """Moves the bars on."""
+        self._counters.add(page)
+        if self._progress is None or self._total is None:
+            return
+        bars, total = self._counters.bars, self._counters.total_bars
+        doing = self._shown(f"{page.symbols} {page.timeframe.label}")
+        self._progress.update(self._total, completed=bars, done=f"{bars:,}/{total:,} bars", doing=doing)
+        proved = self._counters.bars_by_timeframe[page.timeframe]
+        self._progress.update(self._task(page.timeframe), advance=1, done=f"{proved:,} bars")
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Beside the bars."""
+        self._waiting_until = time.monotonic() + seconds
+        self._wait_reason = f"waiting {seconds:.0f} s: {reason}"
+        if self._progress is not None and self._total is not None and seconds >= 1:
+            self._progress.update(self._total, doing=self._shown(""))
+
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self._print(f"  {text}")
+
+    def _shown(self, doing: str) -> str:
+        now = self._wait_reason if time.monotonic() < self._waiting_until else doing
+        return clean(f"{counted(self._counters.calls, 'call')}  {now}")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(clean(text), style=style, soft_wrap=True)
+
+    def _begin_bars(self, total_bars: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  slow to load
+
+        self._tasks = {}
+        self._progress = Progress(
+            TextColumn("  {task.description:<4}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[done]}", markup=False),
+            TextColumn("{task.fields[doing]}", markup=False, style="dim"),
+            console=self._console,
+        )
+        self._progress.start()
+        self._total = self._progress.add_task("all", total=total_bars, done=f"0/{total_bars:,} bars", doing="")
+
+    def _task(self, timeframe: Timeframe) -> TaskID:
+        assert self._progress is not None
+        if timeframe not in self._tasks:
+            pages = self._pages_planned.get(timeframe)  # None, where nothing was planned: the bar only moves
+            self._tasks[timeframe] = self._progress.add_task(timeframe.label, total=pages, done="", doing="")
+        return self._tasks[timeframe]
+
+    def _end_bars(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._total = None, None
+
+
+def stage_line(number: int, title: str, total_bars: int) -> str:
+    """The heading of a stage."""
+    work = f": {total_bars:,} expected bars" if total_bars else ""
+    return f"{number} {title[:1].upper()}{title[1:]}{work}"

@@ -1,0 +1,110 @@
+"""`barfill simulate`: the simulated exchange in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barfill.cli.terminal import clean
+from barfill.errors import InvalidInput
+from barfill.settings import default_home, shown_path
+
+DEFAULT_PORT = 8900
+
+EPILOG = """\
+\b
+Examples:
+  barfill simulate                             then paste its export lines elsewhere
+  barfill simulate --replay bars/              serve your own files
+  barfill simulate --port 0 --faults faults.json
+
+\b
+Files for --replay are named KIND_TICKER_TIMEFRAME_*.parquet or .csv, such as
+equity_SPY_m1_2013-10.parquet, with the columns ts, open, high, low, close, volume.
+A fault script is JSON: a list of lines, or one per line:
+  {"match": {"symbol": "AAPL", "nth": 3}, "fault": "H11"}
+
+Any non-empty key is taken, but not 'wrong'. GET /simulate/requests counts what was asked.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=DEFAULT_PORT, show_default=True, help="0 takes any free one."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the synthetic market; same seed, same bars.")
+@click.option("--symbols", type=click.IntRange(1, 20_000), default=50, show_default=True, help="How many symbols.")
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Serve the bar files of this folder instead.",
+)
+@click.option("--requests-per-minute", type=click.IntRange(min=1), help="[default: what the plan allows]")
+@click.option(
+    "--plan",
+    type=click.Choice(["free", "paid"]),
+    default="free",
+    show_default=True,
+    help="free: 200 requests a minute, the newest 15 minutes barred; paid: 10,000, nothing barred.",
+)
+@click.option(
+    "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault script: what goes wrong."
+)
+def simulate(  # noqa: PLR0917  one parameter per option
+    port: int,
+    seed: int,
+    symbols: int,
+    replay: Path | None,
+    requests_per_minute: int | None,
+    plan: str,
+    faults: Path | None,
+) -> int:
+    """
+    Run a simulated exchange, to try barfill without keys.
+
+    It speaks Alpaca's API on this machine until Ctrl-C and prints the lines that point barfill at it. Its bars are
+    invented, or replayed from files: the lines keep them in a directory of their own.
+    """
+    from barfill.simulate import ExchangeConfig, serve  # noqa: PLC0415  slow to load
+
+    config = ExchangeConfig(
+        port=port,
+        seed=seed,
+        symbols=symbols,
+        replay=replay,
+        requests_per_minute=requests_per_minute,
+        plan=plan,
+        faults=_fault_lines(faults),
+    )
+    asyncio.run(serve(config, _announce))
+    return 0
+
+
+def _announce(line: str) -> None:
+    click.echo(clean(line))
+    if line.startswith("export ALPACA_API_SECRET="):
+        home = default_home().with_name("barfill-simulated")
+        click.echo(f"export BARFILL_HOME={shown_path(home)}")
+        click.echo("unset DATABASE_URL")
+        click.echo("# Paste these lines into another terminal; then: barfill backfill AAPL. Ctrl-C ends the exchange.")
+
+
+def _fault_lines(path: Path | None) -> list[dict[str, Any]]:
+    """The lines of a fault script: a JSON list, or one JSON object per line."""
+    if path is None:
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        if text.lstrip().startswith("["):
+            lines = json.loads(text)
+        else:
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidInput(f"Fault script '{path}' is not JSON: {error}.") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise InvalidInput(f"Fault script '{path}' must be a list of objects, each with match, fault and args.")
+    return lines

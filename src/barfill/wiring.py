@@ -1,0 +1,100 @@
+"""
+Builds the store, the provider's client and the engine from the settings.
+
+Everything below is handed what it needs; nothing below knows settings. Imports are made when something is built,
+since most commands need only a part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from barfill.settings import Settings
+
+if TYPE_CHECKING:
+    from barfill.engine.backfill import Backfill
+    from barfill.engine.events import BackfillListener
+    from barfill.errors import ProviderError
+    from barfill.providers.client import ProviderClient
+    from barfill.store.database import Database
+
+PROVIDERS = ("alpaca",)
+"""Names that `--provider` takes, the default first."""
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Database]:
+    """The database, its schema up to date; a private server runs as long as the block."""
+    from barfill.store.database import open_database  # noqa: PLC0415
+
+    with open_database(settings.database_url, settings.barfill_home) as database:
+        yield database
+
+
+def check_provider(settings: Settings) -> None:
+    """
+    Says at once, before anything is started, when no request could be made.
+
+    Raises:
+        SettingsError: The keys are not set.
+    """
+    settings.alpaca_keys()
+
+
+@asynccontextmanager
+async def open_client(settings: Settings, listener: BackfillListener | None = None) -> AsyncIterator[ProviderClient]:
+    """
+    Alpaca with the keys of the settings, its connections closed at the end; waits are told to *listener*.
+
+    Raises:
+        SettingsError: The keys are not set.
+    """
+    from barfill.engine.events import SilentListener  # noqa: PLC0415
+    from barfill.providers.alpaca import Alpaca  # noqa: PLC0415
+    from barfill.providers.client import ProviderClient  # noqa: PLC0415
+    from barfill.providers.http import HttpClient  # noqa: PLC0415
+    from barfill.providers.limiter import SlidingQuota  # noqa: PLC0415
+
+    told = listener or SilentListener()
+    key, secret = settings.alpaca_keys()
+    provider = Alpaca(
+        key,
+        secret,
+        base_url=settings.alpaca_base_url,
+        plan=settings.alpaca_plan,
+        feed=settings.alpaca_feed,
+        page_size=settings.alpaca_page_size,
+        requests_per_minute=settings.alpaca_requests_per_minute,
+    )
+
+    async def told_sleep(seconds: float) -> None:
+        told.waiting(seconds, "the rate limit")
+        await asyncio.sleep(seconds)
+
+    def on_wait(seconds: float, error: ProviderError) -> None:
+        told.waiting(seconds, str(error))
+
+    quota = SlidingQuota(provider.capabilities.requests_per_minute, sleep=told_sleep)
+    client = ProviderClient(provider, HttpClient(provider.base_urls), quota, on_wait=on_wait)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def make_backfill(
+    settings: Settings, database: Database, client: ProviderClient, listener: BackfillListener
+) -> Backfill:
+    """The engine's backfill, told what the settings say."""
+    from barfill.engine.backfill import Backfill  # noqa: PLC0415
+    from barfill.engine.settings import EngineSettings  # noqa: PLC0415
+
+    told = EngineSettings(
+        max_concurrent_jobs=settings.max_concurrent_jobs,
+        h1_from_m15=settings.resample_h1_from_m15,
+        h4_from_m15=settings.resample_h4_from_m15,
+    )
+    return Backfill(database, client, told, listener)

@@ -1,5 +1,6 @@
 """A running exchange and ways to ask it."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,13 @@ import httpx
 import pytest
 
 from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
+
+with warnings.catch_warnings():
+    # alpaca-py 0.44 imports a deprecated part of websockets; imported here once, the tests need not care.
+    warnings.simplefilter("ignore")
+    import alpaca.trading.client
+
+assert alpaca.trading.client
 
 #: A Monday at 14:00 New York: the market is open.
 NOW = datetime(2026, 8, 17, 18, 0, 0, 500_000, tzinfo=UTC)

@@ -54,7 +54,7 @@ class BarColumns:
     def sorted_by_key(self) -> BarColumns:
         """By symbol index, then `ts`; stable. Returns itself where it is in order already."""
         step = np.diff(self.symbol)
-        if np.all((step > 0) | ((step == 0) & (np.diff(self.ts) >= 0))):
+        if np.all((step > 0) | ((step == 0) & (self.ts[1:] >= self.ts[:-1]))):
             return self
         return self.take(np.lexsort((self.ts, self.symbol)))
 

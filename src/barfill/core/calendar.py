@@ -84,8 +84,9 @@ class TradingCalendar:
         if timeframe is Timeframe.D1:
             return self.labels[self.sessions(wanted, by_label=True)]
         if timeframe is Timeframe.W1:
-            mondays = week_starts(self.labels[self.sessions(_whole_weeks(wanted), by_label=True)])
-            mondays = np.unique(mondays)
+            self._check(wanted)
+            first, last = np.searchsorted(self.labels, [start - 7 * DAY_US, end + 7 * DAY_US])
+            mondays = np.unique(week_starts(self.labels[first:last]))
             return mondays[(mondays >= start) & (mondays < end)]
         chosen = self.sessions(wanted, by_label=False)
         starts = _intraday_starts(self.opens[chosen], self.closes[chosen], timeframe.length_us)
@@ -146,7 +147,8 @@ class TradingCalendar:
         return -(-longest // timeframe.length_us)
 
     def _check(self, wanted: Range) -> None:
-        if wanted.start.year < FIRST_YEAR or wanted.end.year > self.last_year:
+        last_instant = wanted.end - timedelta(microseconds=1)
+        if wanted.start.year < FIRST_YEAR or last_instant.year > self.last_year:
             raise OutsideCalendar(
                 f"The range {wanted} reaches beyond the sessions of {self.name} that are known "
                 f"({FIRST_YEAR} to {self.last_year}). Choose a range inside."
@@ -197,8 +199,3 @@ def _intraday_starts(opens: NDArray[np.int64], closes: NDArray[np.int64], length
     position = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(first_row, counts)
     starts: NDArray[np.int64] = np.repeat(opens, counts) + position * length_us
     return starts
-
-
-def _whole_weeks(wanted: Range) -> Range:
-    start = from_us(int(week_starts(np.array([to_us(wanted.start)]))[0]))
-    return Range(start, wanted.end + timedelta(days=7))

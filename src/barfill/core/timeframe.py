@@ -80,5 +80,5 @@ _BY_MINUTES = {int(length.total_seconds()) // 60: timeframe for timeframe, lengt
 _WORDS = {"hourly": Timeframe.H1, "daily": Timeframe.D1, "weekly": Timeframe.W1}
 _UNIT_MINUTES = {"m": 1, "t": 1, "h": 60, "d": 24 * 60, "w": 7 * 24 * 60}
 _UNIT = r"(?P<unit>m|min|mins|minute|minutes|t|h|hr|hour|hours|d|day|days|w|wk|week|weeks)"
-_NUMBER_UNIT = re.compile(r"(?P<count>\d{1,4})\s?" + _UNIT)
-_UNIT_NUMBER = re.compile(_UNIT + r"(?P<count>\d{1,4})")
+_NUMBER_UNIT = re.compile(r"(?P<count>\d{1,4})\s?" + _UNIT, re.ASCII)
+_UNIT_NUMBER = re.compile(_UNIT + r"(?P<count>\d{1,4})", re.ASCII)

@@ -116,10 +116,12 @@ def decode_typed(body: bytes, *, latest_us: int) -> Contents | None:
     flat = list(chain.from_iterable(lists.values()))
     floats = np.fromiter(chain.from_iterable(map(_FLOATS, flat)), np.float64, 6 * len(flat))
     o, h, low, c, v, vwap = floats.reshape(-1, 6).T.copy()
-    counts = [bar.n for bar in flat]
-    if flat and not NO_TRADE_COUNT <= min(counts) <= max(counts) <= _EXACT_INTEGER_MAX:
+    try:
+        trade_count = np.array([bar.n for bar in flat], np.int64)
+    except OverflowError:
         return None
-    trade_count = np.array(counts, np.int64)
+    if np.any((trade_count < NO_TRADE_COUNT) | (trade_count > _EXACT_INTEGER_MAX)):
+        return None
     if body.count(b'"') != _quotes(page, len(flat), trade_count, vwap):
         return None
     stamps = read_column([bar.t for bar in flat])

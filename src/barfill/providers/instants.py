@@ -56,7 +56,7 @@ def read_column(texts: Sequence[str]) -> NDArray[np.int64] | None:
     digits = codes[:, _DIGITS] - np.uint8(_ZERO)  # whatever is below "0" wraps around to more than 9
     if not (np.all(codes[:, _SIGNS] == _SIGN_CODES) and np.all(digits <= 9)):  # noqa: PLR2004
         return None
-    d = digits.astype(np.int64).T
+    d = np.ascontiguousarray(digits.T).astype(np.int64)
     year = d[0] * 1000 + d[1] * 100 + d[2] * 10 + d[3]
     month, day, hour, minute, second = (d[i] * 10 + d[i + 1] for i in range(4, 14, 2))
     months = (year - 1970) * 12 + month - 1

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -226,7 +225,9 @@ def test_five_thousand_symbols_are_quick() -> None:
     """Generated tickers are well-formed and their daily bars need no minutes."""
     exchange = SimulatedExchange(ExchangeConfig(symbols=5000, start_clock=at("2026-08-17")))
 
-    volumes = [exchange.truth(symbol, "d1", at("2026-08-03"))["volume"].sum() for symbol in list(exchange.listings)[:600]]
+    volumes = [
+        int(exchange.truth(symbol, "d1", at("2026-08-03"))["volume"].sum()) for symbol in list(exchange.listings)[:600]
+    ]
 
     assert len(exchange.listings) == 5000
-    assert np.count_nonzero(volumes) == 599  # all but GONE
+    assert sum(volume > 0 for volume in volumes) == 599  # all but GONE

@@ -44,7 +44,9 @@ def test_bad_parameters_are_refused(ask: Ask, params: dict[str, str | None], mes
     assert (answer.status_code, answer.json()) == (400, {"message": message})
 
 
-@pytest.mark.parametrize("timeframe", ["1Min", "5T", "59Min", "1Hour", "23H", "1Day", "1D", "1Week", "1W", "12Month", "3M"])
+@pytest.mark.parametrize(
+    "timeframe", ["1Min", "5T", "59Min", "1Hour", "23H", "1Day", "1D", "1Week", "1W", "12Month", "3M"]
+)
 def test_all_documented_timeframes_are_known(ask: Ask, timeframe: str) -> None:
     """Each way to write a timeframe that the vendor documents gives bars."""
     answer = ask(symbols="AAPL", timeframe=timeframe, start="2026-01-01", limit=1)
@@ -87,7 +89,7 @@ def test_unknown_paths_are_not_found(client: httpx.Client) -> None:
 
 
 def test_the_free_plan_bars_recent_sip() -> None:
-    """On the free plan an explicit end in the last 15 minutes is 403 with feed sip, not with iex, and no end is clamped."""
+    """On the free plan an explicit end in the last 15 minutes is 403 with feed sip but not iex; no end is clamped."""
     config = ExchangeConfig(port=0, plan="free", start_clock=NOW, clock_is_frozen=True, symbols=5)
     with running_exchange(config) as exchange, httpx.Client(base_url=exchange.alpaca_url, headers=KEYS) as client:
         query = "/v2/stocks/bars?symbols=AAPL&timeframe=1Min&start=2026-08-17T17:00:00Z"

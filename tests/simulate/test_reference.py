@@ -71,22 +71,22 @@ def test_the_calendar_reaches_from_1970_to_2029(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "is_open", "next_open", "next_close"),
+    ("now", "expected"),
     [
-        ("2026-08-17T18:00:00Z", True, "2026-08-18T09:30:00-04:00", "2026-08-17T16:00:00-04:00"),
-        ("2026-08-17T13:29:59Z", False, "2026-08-17T09:30:00-04:00", "2026-08-17T16:00:00-04:00"),
-        ("2026-08-17T13:30:00Z", True, "2026-08-18T09:30:00-04:00", "2026-08-17T16:00:00-04:00"),
-        ("2026-08-17T20:00:00Z", False, "2026-08-18T09:30:00-04:00", "2026-08-18T16:00:00-04:00"),
-        ("2026-11-26T15:00:00Z", False, "2026-11-27T09:30:00-05:00", "2026-11-27T13:00:00-05:00"),
+        ("2026-08-17T18:00:00Z", (True, "2026-08-18T09:30:00-04:00", "2026-08-17T16:00:00-04:00")),
+        ("2026-08-17T13:29:59Z", (False, "2026-08-17T09:30:00-04:00", "2026-08-17T16:00:00-04:00")),
+        ("2026-08-17T13:30:00Z", (True, "2026-08-18T09:30:00-04:00", "2026-08-17T16:00:00-04:00")),
+        ("2026-08-17T20:00:00Z", (False, "2026-08-18T09:30:00-04:00", "2026-08-18T16:00:00-04:00")),
+        ("2026-11-26T15:00:00Z", (False, "2026-11-27T09:30:00-05:00", "2026-11-27T13:00:00-05:00")),
     ],
 )
 def test_the_clock_tells_the_session(
-    client: httpx.Client, exchange: SimulatedExchange, now: str, is_open: bool, next_open: str, next_close: str
+    client: httpx.Client, exchange: SimulatedExchange, now: str, expected: tuple[bool, str, str]
 ) -> None:
     """is_open, next_open and next_close follow the calendar and the moved clock."""
     exchange.set_clock(datetime.fromisoformat(now))
 
     clock = client.get("/v2/clock").json()
 
-    assert (clock["is_open"], clock["next_open"], clock["next_close"]) == (is_open, next_open, next_close)
+    assert (clock["is_open"], clock["next_open"], clock["next_close"]) == expected
     assert datetime.fromisoformat(clock["timestamp"]) == datetime.fromisoformat(now)

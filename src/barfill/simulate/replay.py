@@ -165,8 +165,8 @@ class ReplayMarket:
         if not isinstance(stamps, pl.Datetime) or stamps.time_zone is None:
             self._leave_out(source.path, "its ts is no instant with a zone")
             return None
-        if "ticker" in frame.columns or frame.select(pl.col(*_PRICES).is_null().any()).row(0) != (False,) * 4:
-            self._leave_out(source.path, "it holds several tickers, or rows without prices")
+        if "ticker" in frame.columns or frame.select(pl.col("ts", *_PRICES).is_null().any()).row(0) != (False,) * 5:
+            self._leave_out(source.path, "it holds several tickers, or rows without stamp or prices")
             return None
         return _as_bars(frame.sort("ts"), source.timeframe)
 

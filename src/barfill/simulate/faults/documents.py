@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
-from barfill.simulate.faults.places import groups, replace_rows, target, target_row
+from barfill.simulate.faults.places import chosen, groups, replace_rows, target, target_row
 from barfill.simulate.queries import instant_ns
 from barfill.simulate.sessions import HOUR_NS
 from barfill.simulate.wire import page_document, stamp
@@ -83,7 +83,7 @@ def wrong_symbol(occasion: Occasion, document: Document) -> Document:
 )
 def wrong_range(occasion: Occasion, document: Document) -> Document:
     back_ns = int(occasion.args["years"] * _YEAR_NS)
-    for rows in groups(document).values():
+    for rows in chosen(occasion, document).values():
         for row in rows[: occasion.args["rows"] or None]:
             row["t"] = stamp(instant_ns(row["t"]) - back_ns)
     return document
@@ -140,7 +140,7 @@ def wrong_schema(occasion: Occasion, document: Document) -> Document:
 
 @fault("H32", "page", "rows in another order than asked", form=Arg("descending", "which", ("descending", "unsorted")))
 def wrong_order(occasion: Occasion, document: Document) -> Document:
-    for rows in groups(document).values():
+    for rows in chosen(occasion, document).values():
         if occasion.args["form"] == "descending":
             rows.reverse()
         else:

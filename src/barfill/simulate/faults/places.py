@@ -20,6 +20,14 @@ def groups(document: Document) -> dict[str, list[Row]]:
     return {}
 
 
+def chosen(occasion: Occasion, document: Document) -> dict[str, list[Row]]:
+    """The rows of the symbol that the match names, else of all symbols."""
+    found = groups(document)
+    if occasion.symbol is None:
+        return found
+    return {symbol: rows for symbol, rows in found.items() if symbol == occasion.symbol}
+
+
 def target(occasion: Occasion, document: Document) -> tuple[str, list[Row]] | None:
     """
     The symbol to spoil and its rows: the one that the match names, else the first of the page.

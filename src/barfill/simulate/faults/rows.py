@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
-from barfill.simulate.faults.places import PRICES, groups, replace_rows, target, target_row
+from barfill.simulate.faults.places import PRICES, chosen, groups, replace_rows, target, target_row
 from barfill.simulate.sessions import HOUR_NS
 from barfill.simulate.timeframes import Timeframe
 from barfill.simulate.wire import page_document
@@ -127,7 +127,7 @@ def duplicate(occasion: Occasion, document: Document) -> Document:
 
 @fault("D12", "page", "every row twice")
 def every_row_twice(occasion: Occasion, document: Document) -> Document:
-    for symbol, rows in groups(document).items():
+    for symbol, rows in chosen(occasion, document).items():
         document = replace_rows(document, symbol, [dict(row) for row in rows for _ in (0, 1)])
     return document
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
-from barfill.simulate.faults.places import Row, groups, replace_rows, target, target_row
+from barfill.simulate.faults.places import Row, chosen, replace_rows, target, target_row
 from barfill.simulate.queries import instant_ns
 from barfill.simulate.sessions import (
     HOUR_NS,
@@ -45,7 +45,7 @@ def saturday(occasion: Occasion, document: Document) -> Document:
 )
 def off_grid(occasion: Occasion, document: Document) -> Document:
     offset_ns = round(occasion.args["offset_s"] * 1000) * (SECOND_NS // 1000)
-    for rows in groups(document).values():
+    for rows in chosen(occasion, document).values():
         for row in rows[: occasion.args["rows"] or None]:
             row["t"] = stamp(instant_ns(row["t"]) + offset_ns)
     return document
@@ -59,7 +59,7 @@ def off_grid(occasion: Occasion, document: Document) -> Document:
 )
 def wrong_unit(occasion: Occasion, document: Document) -> Document:
     form = occasion.args["form"]
-    for rows in groups(document).values():
+    for rows in chosen(occasion, document).values():
         for row in rows:
             at_ns = instant_ns(row["t"])
             if form == "1970":
@@ -82,7 +82,7 @@ def daily_stamp(occasion: Occasion, document: Document) -> Document:
     form = occasion.args["form"]
     if form == "moving":
         form = "ny_midnight" if occasion.count % 2 else "utc_midnight"
-    for rows in groups(document).values():
+    for rows in chosen(occasion, document).values():
         for row in rows:
             row["t"] = stamp(_stamped(instant_ns(row["t"]), form))
     return document
@@ -135,7 +135,7 @@ def at_the_close(occasion: Occasion, document: Document) -> Document:
 )
 def missing_row(occasion: Occasion, document: Document) -> Document:
     if occasion.args["at"]:
-        for symbol, rows in groups(document).items():
+        for symbol, rows in chosen(occasion, document).items():
             document = replace_rows(document, symbol, [row for row in rows if row["t"] != occasion.args["at"]])
         return document
     found, row = target(occasion, document), target_row(occasion, document)

@@ -42,6 +42,7 @@ class NewSymbol:
     name: str | None = None
     asset_type: str = "stock"
     calendar: str = ""
+    is_active: bool = True
 
 
 def add_symbols(conn: psycopg.Connection[TupleRow], symbols: Sequence[NewSymbol]) -> dict[str, Symbol]:
@@ -53,6 +54,7 @@ def add_symbols(conn: psycopg.Connection[TupleRow], symbols: Sequence[NewSymbol]
                 "names": [symbol.name for symbol in part],
                 "asset_types": [symbol.asset_type for symbol in part],
                 "calendars": [symbol.calendar for symbol in part],
+                "actives": [symbol.is_active for symbol in part],
             }
             conn.execute(SQL["add_symbols"], parameters)
     return find_symbols(conn, [symbol.ticker for symbol in symbols])
@@ -67,10 +69,14 @@ def find_symbols(conn: psycopg.Connection[TupleRow], tickers: Iterable[str]) -> 
     return found
 
 
-def list_symbols(conn: psycopg.Connection[TupleRow], *, with_inactive: bool = False) -> list[Symbol]:
-    """All active symbols by ticker, or all there are."""
-    found = conn.execute(SQL["list_symbols"], {"with_inactive": with_inactive}, binary=True)
-    return [Symbol(*row) for row in found]
+def read_active(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
+    """The active symbols by ticker."""
+    return [Symbol(*row) for row in conn.execute(SQL["read_active"], binary=True)]
+
+
+def read_all(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
+    """All symbols by ticker."""
+    return [Symbol(*row) for row in conn.execute(SQL["read_all"], binary=True)]
 
 
 def activate_symbols(conn: psycopg.Connection[TupleRow], tickers: Sequence[str]) -> int:

@@ -1,13 +1,15 @@
 -- name: add_symbols
 -- New ones are added, known ones become active again; names and calendars on record stay.
-insert into symbols (ticker, name, asset_type, calendar)
-select distinct on (given.ticker) given.ticker, given.name, given.asset_type, given.calendar
-from unnest(%(tickers)s::text[], %(names)s::text[], %(asset_types)s::text[], %(calendars)s::text[])
-    as given (ticker, name, asset_type, calendar)
+insert into symbols (ticker, name, asset_type, calendar, is_active)
+select distinct on (given.ticker) given.ticker, given.name, given.asset_type, given.calendar, given.is_active
+from unnest(
+    %(tickers)s::text[], %(names)s::text[], %(asset_types)s::text[], %(calendars)s::text[], %(actives)s::boolean[]
+) as given (ticker, name, asset_type, calendar, is_active)
 order by given.ticker
 on conflict (ticker) do update
 set is_active = true
-where not symbols.is_active;
+where not symbols.is_active
+and excluded.is_active;
 
 -- name: find_symbols
 -- By ticker, however many.
@@ -15,11 +17,17 @@ select id, ticker, name, asset_type, calendar, is_active
 from symbols
 where ticker = any(%(tickers)s::text[]);
 
--- name: list_symbols
--- All, or only the active ones, by ticker.
+-- name: read_active
+-- Those that are kept complete, by ticker.
 select id, ticker, name, asset_type, calendar, is_active
 from symbols
-where is_active or %(with_inactive)s
+where is_active
+order by ticker collate "C";
+
+-- name: read_all
+-- All, by ticker.
+select id, ticker, name, asset_type, calendar, is_active
+from symbols
 order by ticker collate "C";
 
 -- name: set_active

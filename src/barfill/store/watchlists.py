@@ -49,6 +49,16 @@ def read_watchlist(conn: psycopg.Connection[TupleRow], name: str) -> list[Symbol
     return [Symbol(*row) for row in conn.execute(SQL["members"], {"name": name})]
 
 
+def read_members(conn: psycopg.Connection[TupleRow], name: str) -> list[str]:
+    """
+    The tickers of a list's active symbols.
+
+    Raises:
+        NotFound: There is no such list.
+    """
+    return [symbol.ticker for symbol in read_watchlist(conn, name) if symbol.is_active]
+
+
 def list_watchlists(conn: psycopg.Connection[TupleRow]) -> dict[str, int]:
     """Every list's name with the number of its symbols, by name."""
     return dict(conn.execute(SQL["list_all"]).fetchall())

@@ -100,13 +100,13 @@ async def test_no_connection_says_what_to_check() -> None:
     """A refused port, a broken connection, an unknown name and a server without TLS are told apart (H18)."""
     async with wire_server(reset()) as url:
         broken = await failure_at(url)
-        no_tls = await failure_at(url.replace("http:", "https:"))
     async with wire_server(reset(HEAD + b"Content-Length: 9\r\n\r\n{")) as url:
         broken_later = await failure_at(url)
     refused = await failure_at(url)
     unknown = await failure_at("http://no-such-host.invalid")
     async with wire_server(raw(b"SSH-2.0-OpenSSH\r\n\r\n")) as url:
         no_http = await failure_at(url)
+        no_tls = await failure_at(url.replace("http:", "https:"))
 
     failures = [refused, broken, broken_later, unknown, no_tls, no_http]
     assert [error.reason for error in failures] == ["refused", "reset", "reset", "dns", "tls", "protocol"]

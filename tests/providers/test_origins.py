@@ -52,7 +52,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("url", ATTACKS, ids=lambda url: url[:40])
 def test_nothing_outside_of_the_pinned_place_is_admitted(url: str) -> None:
-    """Another scheme, host, port or path, and every spelling that two parsers may read differently, is refused (X20)."""
+    """Another scheme, host, port or path, and whatever two parsers may read differently, is refused (X20)."""
     assert not Origin.parse(BASE).admits(url)
 
 

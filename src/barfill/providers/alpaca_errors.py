@@ -35,6 +35,7 @@ PROVIDER = "alpaca"
 
 _NAMED_SYMBOL = re.compile(r"invalid symbols?\s*[:=]\s*[\"']?([^\s\"',]+)", re.IGNORECASE)
 _SERVER_ERRORS_FROM = 500
+_REDIRECTS_FROM = 300
 _TRANSIENT = (408, 425)
 
 
@@ -50,6 +51,8 @@ def error_of(request: HttpRequest, response: HttpResponse) -> ProviderError:
     facts = _Facts(provider=PROVIDER, request=request.shown, status=response.status, request_id=response.request_id)
     if response.status >= _SERVER_ERRORS_FROM or response.status in _TRANSIENT:
         return ProviderUnavailable(f"Alpaca cannot answer now ({_told(response)}).", **facts)
+    if response.status < _REDIRECTS_FROM:
+        return BadResponse(f"Alpaca answered without a page (HTTP {response.status}).", reason="body", **facts)
     meaning = _MEANINGS.get(response.status)
     return (meaning or _refused)(request, response, facts)
 

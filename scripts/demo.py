@@ -65,7 +65,7 @@ def fill(symbols: str, environment: dict[str, str]) -> int:
 @contextmanager
 def exchange(environment: dict[str, str]) -> Iterator[dict[str, str]]:
     """A simulated exchange on a free port while the block runs; gives what it prints to export."""
-    command = [BARFILL, "simulate", "--port", "0"]
+    command = [str(BARFILL), "simulate", "--port", "0"]
     print("No Alpaca keys are set: this demo fetches invented bars from a simulated exchange on this machine.\n")
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

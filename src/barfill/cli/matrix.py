@@ -53,8 +53,13 @@ def shown_rows(states: Sequence[SeriesState]) -> tuple[Mapping[str, Row], str]:
     return shown, ", ".join(parts)
 
 
-def matrix_table(rows: Mapping[str, Row]) -> Table:
-    """The matrix for a terminal."""
+def matrix_table(rows: Mapping[str, Row], further: Mapping[str, Sequence[Text]] | None = None) -> Table:
+    """
+    The matrix for a terminal.
+
+    Args:
+        further: Columns to its right: titles, each with one cell per row.
+    """
     from rich.table import Table  # noqa: PLC0415  slow to load, and not needed for --json
     from rich.text import Text  # noqa: PLC0415
 
@@ -62,9 +67,12 @@ def matrix_table(rows: Mapping[str, Row]) -> Table:
     table.add_column("symbol", no_wrap=True)
     for timeframe in Timeframe:
         table.add_column(timeframe.label, justify="right", min_width=4, no_wrap=True)
-    for ticker, row in rows.items():
+    columns = further or {}
+    for title in columns:
+        table.add_column(title, no_wrap=True)
+    for position, (ticker, row) in enumerate(rows.items()):
         cells = [_coloured(cell(row.get(timeframe))) for timeframe in Timeframe]
-        table.add_row(Text(clean(ticker)), *cells)
+        table.add_row(Text(clean(ticker)), *cells, *(column[position] for column in columns.values()))
     return table
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINE_EVERY_S = 5.0
+FETCHING, DETECTED = 1, 2
 
 
 class Watcher(BackfillListener, Protocol):
@@ -148,7 +149,7 @@ class LiveProgress:
         self._end_bars()
         self._counters.begin(total_bars)
         self._print(stage_line(number, title, total_bars), style="bold")
-        if total_bars > 0:
+        if number == FETCHING and total_bars > 0:
             self._begin_bars(total_bars)
             for timeframe in self._pages_planned:
                 self._task(timeframe)
@@ -219,7 +220,9 @@ class LiveProgress:
         self._progress, self._total = None, None
 
 
-def stage_line(number: int, title: str, total_bars: int) -> str:
-    """The heading of a stage."""
-    work = f": {total_bars:,} expected bars" if total_bars else ""
-    return f"{number} {title[:1].upper()}{title[1:]}{work}"
+def stage_line(number: int, title: str, total: int) -> str:
+    """The heading of a stage; *total* counts expected bars in the first one and gaps in the second."""
+    heading = f"{number} {title[:1].upper()}{title[1:]}"
+    if number == FETCHING:
+        return f"{heading}: {counted(total, 'expected bar')}"
+    return f"{heading}: {total:,}" if number == DETECTED else heading

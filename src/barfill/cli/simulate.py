@@ -107,4 +107,4 @@ def _fault_lines(path: Path | None) -> list[dict[str, Any]]:
         raise InvalidInput(f"Fault script '{path}' is not JSON: {error}.") from error
     if not all(isinstance(line, dict) for line in lines):
         raise InvalidInput(f"Fault script '{path}' must be a list of objects, each with match, fault and args.")
-    return lines
+    return list(lines)

@@ -1,0 +1,201 @@
+"""`barfill status`: how complete each symbol is, how far behind, and how its last run went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from barfill.cli.inputs import parse_tickers
+from barfill.cli.matrix import LEGEND, ROWS_MAX, Row, matrix_table
+from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, say
+from barfill.core.timeframe import Timeframe
+from barfill.engine.report import matrix_by_symbol
+from barfill.errors import SymbolNotFound
+from barfill.settings import read_settings
+from barfill.wiring import open_store
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from barfill.store.database import Database
+    from barfill.store.status import StatusRow
+    from barfill.store.symbols import Symbol
+
+SESSIONS_BEHIND_MAX = 1
+ERRORS_SHOWN_MAX = 10
+EXIT_FAILED = 1
+
+EPILOG = """\
+\b
+Examples:
+  barfill status
+  barfill status AAPL MSFT --json
+  barfill status --unhealthy || echo "look at it"
+
+\b
+Behind: sessions that are over and not stored yet, and days since the newest bar.
+Unhealthy: more than one session behind, never filled, or the last run failed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolStatus:
+    """All that is known of one symbol."""
+
+    symbol: Symbol
+    states: Row
+    rows: Mapping[Timeframe, StatusRow]
+
+    @property
+    def sessions_behind(self) -> int | None:
+        """Of the series that is farthest behind; None where nothing is stored."""
+        return max((row.sessions_behind for row in self.rows.values() if row.sessions_behind is not None), default=None)
+
+    @property
+    def days_behind(self) -> int | None:
+        """Of the series with the newest bar; None where nothing is stored."""
+        return min((row.days_behind for row in self.rows.values() if row.days_behind is not None), default=None)
+
+    @property
+    def failed(self) -> tuple[StatusRow, ...]:
+        """Series whose last run failed."""
+        return tuple(row for row in self.rows.values() if row.last_result == "fail")
+
+    @property
+    def last_run_at(self) -> datetime | None:
+        """When anything of it was fetched last."""
+        return max((row.last_run_at for row in self.rows.values() if row.last_run_at is not None), default=None)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is at most one session behind and nothing failed; a removed symbol always is."""
+        if not self.symbol.is_active:
+            return True
+        behind = self.sessions_behind
+        return behind is not None and behind <= SESSIONS_BEHIND_MAX and not self.failed
+
+
+@click.command(epilog=EPILOG)
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
+@click.option("--unhealthy", "only_unhealthy", is_flag=True, help="Only what is stale or failed; exit 1 if any is.")
+@json_option
+def status(symbols: tuple[str, ...], only_unhealthy: bool, as_json: bool) -> int:
+    """
+    How complete each symbol is, and how far behind.
+
+    The matrix tells how much of the range that was fetched so far is there, by timeframe.
+    """
+    wanted = parse_tickers(symbols)
+    with open_store(read_settings()) as database:
+        found = _read(database, wanted)
+        now = database.now()
+    unhealthy = [one for one in found if not one.is_healthy]
+    shown = unhealthy if only_unhealthy else found
+    if as_json:
+        print_json({"healthy": not unhealthy, "symbols": [_as_json(one) for one in shown]})
+    elif not found:
+        say("There are no symbols yet. Begin with: barfill backfill AAPL MSFT")
+    else:
+        _show(shown, unhealthy, now)
+    return EXIT_FAILED if only_unhealthy and unhealthy else 0
+
+
+def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
+    from barfill.engine.completeness import series_states  # noqa: PLC0415  slow to load
+    from barfill.store.status import read_status  # noqa: PLC0415
+    from barfill.store.symbols import find_symbols, read_active  # noqa: PLC0415
+
+    if wanted:
+        found = database.run(find_symbols, wanted)
+        unknown = [ticker for ticker in wanted if ticker not in found]
+        if unknown:
+            raise SymbolNotFound(f"Symbol {unknown[0]!r} is not on record. See: barfill symbols list")
+        symbols = list(found.values())
+    else:
+        symbols = database.run(read_active)
+    rows: dict[int, dict[Timeframe, StatusRow]] = {}
+    for row in database.run(read_status, [symbol.id for symbol in symbols]):
+        rows.setdefault(row.symbol_id, {})[row.timeframe] = row
+    states = matrix_by_symbol(series_states(database, [symbol.ticker for symbol in symbols]))
+    return [SymbolStatus(symbol, states.get(symbol.ticker, {}), rows.get(symbol.id, {})) for symbol in symbols]
+
+
+def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now: datetime) -> None:
+    from rich.text import Text  # noqa: PLC0415  slow to load
+
+    if shown:
+        rows = shown if len(shown) <= ROWS_MAX else [one for one in shown if not _is_unremarkable(one)][:ROWS_MAX]
+        further = {
+            "behind": [_behind(one) for one in rows],
+            "last run": [Text(ago(one.last_run_at, now) if one.last_run_at else "never") for one in rows],
+            "result": [Text("failed", style="red") if one.failed else Text("ok" if one.rows else "") for one in rows],
+        }
+        console().print(matrix_table({one.symbol.ticker: one.states for one in rows}, further))
+        left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
+        click.echo(LEGEND + left_out)
+        click.echo()
+    _show_errors(unhealthy)
+    if unhealthy:
+        click.echo(
+            f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing: barfill backfill --all"
+        )
+    else:
+        click.echo("All symbols are at most one session behind, and nothing failed.")
+
+
+def _show_errors(unhealthy: Sequence[SymbolStatus]) -> None:
+    errors = [(one.symbol.ticker, row) for one in unhealthy for row in one.failed]
+    for ticker, row in errors[:ERRORS_SHOWN_MAX]:
+        click.echo(clean(f"{row.last_error_code}: {ticker} {row.timeframe.label}: {row.last_error or ''}"))
+    if len(errors) > ERRORS_SHOWN_MAX:
+        click.echo(f"... and {len(errors) - ERRORS_SHOWN_MAX:,} more: barfill status --unhealthy --json")
+
+
+def _behind(one: SymbolStatus) -> Text:
+    from rich.text import Text  # noqa: PLC0415  slow to load
+
+    sessions, days = one.sessions_behind, one.days_behind
+    if sessions is None or days is None:
+        return Text("nothing stored", style="yellow")
+    style = "green" if sessions <= SESSIONS_BEHIND_MAX else "red"
+    return Text(f"{counted(sessions, 'session')}, {counted(days, 'day')}", style=style)
+
+
+def _is_unremarkable(one: SymbolStatus) -> bool:
+    return one.is_healthy and all(state.is_complete for state in one.states.values())
+
+
+def _as_json(one: SymbolStatus) -> dict[str, Any]:
+    return {
+        "symbol": one.symbol.ticker,
+        "asset_type": one.symbol.asset_type,
+        "healthy": one.is_healthy,
+        "sessions_behind": one.sessions_behind,
+        "days_behind": one.days_behind,
+        "timeframes": {
+            timeframe.label: _series_json(one, timeframe)
+            for timeframe in Timeframe
+            if timeframe in one.rows or timeframe in one.states
+        },
+    }
+
+
+def _series_json(one: SymbolStatus, timeframe: Timeframe) -> dict[str, Any]:
+    state, row = one.states.get(timeframe), one.rows.get(timeframe)
+    known: dict[str, Any] = {}
+    if state is not None:
+        known |= {
+            "complete": state.is_complete,
+            "share": round(state.share, 6),
+            "expected": state.expected,
+            "present": state.present,
+            "settled": state.settled,
+        }
+    if row is not None:
+        names = ("oldest_ts", "newest_ts", "bar_count", "sessions_behind", "days_behind", "last_run_at", "last_result")
+        known |= {name: getattr(row, name) for name in (*names, "last_error_code", "last_error")}
+    return known

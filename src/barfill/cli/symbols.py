@@ -1,0 +1,201 @@
+"""`barfill symbols`: add, list, remove and import symbols."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from barfill.cli.inputs import ASSET_TYPES, SymbolRow, parse_symbol_file, parse_tickers
+from barfill.cli.terminal import clean, counted, json_option, print_json, say
+from barfill.errors import InvalidInput
+from barfill.settings import Settings, read_settings
+from barfill.wiring import check_provider, open_client, open_store
+
+if TYPE_CHECKING:
+    from barfill.store.database import Database
+    from barfill.store.symbols import Symbol
+
+EXIT_FAILED = 1
+FILE_LENGTH_MAX = 10_000_000
+
+unchecked_option = click.option(
+    "--unchecked", "is_unchecked", is_flag=True, help="Take them as they are, without asking a provider."
+)
+
+
+@click.group()
+def symbols() -> None:
+    """
+    Add, list, remove and import symbols.
+
+    \b
+    Examples:
+      barfill symbols add AAPL MSFT BRK.B
+      barfill symbols import tickers.csv
+      barfill symbols list
+    """
+
+
+@symbols.command()
+@click.argument("tickers", nargs=-1, required=True, metavar="SYMBOL...")
+@click.option("--type", "asset_type", type=click.Choice(ASSET_TYPES), help="With --unchecked. [default: stock]")
+@click.option("--name", help="With --unchecked and a single symbol.")
+@unchecked_option
+def add(tickers: tuple[str, ...], asset_type: str | None, name: str | None, is_unchecked: bool) -> int:
+    """
+    Add symbols that a provider offers.
+
+    \b
+    Examples:
+      barfill symbols add AAPL MSFT
+      barfill symbols add OLDCO --unchecked --type stock --name "Old Company"
+    """
+    if (asset_type or name) and not is_unchecked:
+        raise InvalidInput("--type and --name come from the provider. Give them with --unchecked only.")
+    rows = [SymbolRow(ticker, "", asset_type or "") for ticker in parse_tickers(tickers)]
+    if name and len(rows) > 1:
+        raise InvalidInput("--name fits a single symbol. Add the others with commands of their own.")
+    rows = [SymbolRow(row.ticker, name or "", row.asset_type) for row in rows]
+    settings = read_settings()
+    with open_store_for(settings, is_unchecked=is_unchecked) as database:
+        return report_added(*add_rows(settings, database, rows, is_unchecked=is_unchecked))
+
+
+@symbols.command(name="import")
+@click.argument("file", type=click.File(encoding="utf-8", errors="replace"))
+@unchecked_option
+def import_(file: TextIO, is_unchecked: bool) -> int:
+    """
+    Add the symbols that FILE lists; - reads standard input.
+
+    FILE holds one symbol per line ('#' begins a comment), or CSV with a column 'ticker' or 'symbol' and, if you
+    like, 'name' and 'asset_type', which count with --unchecked.
+
+    \b
+    Examples:
+      barfill symbols import tickers.txt
+      cut -d, -f1 holdings.csv | barfill symbols import -
+    """
+    rows = read_symbol_file(file)
+    settings = read_settings()
+    with open_store_for(settings, is_unchecked=is_unchecked) as database:
+        return report_added(*add_rows(settings, database, rows, is_unchecked=is_unchecked))
+
+
+@symbols.command(name="list")
+@click.option("--all", "with_inactive", is_flag=True, help="Removed ones too.")
+@json_option
+def list_(with_inactive: bool, as_json: bool) -> int:
+    """
+    List the symbols.
+
+    \b
+    Examples:
+      barfill symbols list
+      barfill symbols list --all --json
+    """
+    with open_store(read_settings()) as database:
+        from barfill.store.symbols import read_active, read_all  # noqa: PLC0415  slow to load
+
+        found = database.run(read_all if with_inactive else read_active)
+    if as_json:
+        print_json([asdict(symbol) for symbol in found])
+        return 0
+    if not found:
+        say("There are no symbols yet. Add some with: barfill symbols add AAPL MSFT")
+        return 0
+    width = max(len(symbol.ticker) for symbol in found)
+    for symbol in found:
+        state = "" if symbol.is_active else "  (removed)"
+        click.echo(clean(f"{symbol.ticker:<{width}}  {symbol.asset_type:<6}  {symbol.name or ''}{state}"))
+    return 0
+
+
+@symbols.command()
+@click.argument("tickers", nargs=-1, required=True, metavar="SYMBOL...")
+def remove(tickers: tuple[str, ...]) -> int:
+    """
+    Switch symbols off: --all passes over them. Their bars stay; adding them again switches them on.
+
+    \b
+    Example:
+      barfill symbols remove TWTR
+    """
+    wanted = parse_tickers(tickers)
+    with open_store(read_settings()) as database:
+        from barfill.store.symbols import deactivate_symbols, find_symbols  # noqa: PLC0415  slow to load
+
+        known = database.run(find_symbols, wanted)
+        switched = database.run(deactivate_symbols, wanted)
+    unknown = [ticker for ticker in wanted if ticker not in known]
+    click.echo(f"Removed {counted(switched, 'symbol')}; their bars stay.")
+    if unknown:
+        say(f"Not known: {', '.join(unknown)}. See: barfill symbols list")
+    return EXIT_FAILED if unknown else 0
+
+
+def read_symbol_file(file: TextIO) -> tuple[SymbolRow, ...]:
+    """The symbols of an opened file."""
+    text = file.read(FILE_LENGTH_MAX + 1)
+    if len(text) > FILE_LENGTH_MAX:
+        raise InvalidInput(f"{file.name} is longer than {FILE_LENGTH_MAX:,} characters. Import it in parts.")
+    return parse_symbol_file(text, "Standard input" if file.name == "<stdin>" else file.name)
+
+
+def open_store_for(settings: Settings, *, is_unchecked: bool) -> AbstractContextManager[Database]:
+    """The store, once it is sure that a provider could be asked if it has to be."""
+    if not is_unchecked:
+        check_provider(settings)
+    return open_store(settings)
+
+
+def add_rows(
+    settings: Settings, database: Database, rows: Sequence[SymbolRow], *, is_unchecked: bool
+) -> tuple[dict[str, Symbol], tuple[str, ...], dict[str, str]]:
+    """
+    Makes sure that symbols are on record and switched on.
+
+    Returns:
+        All of them by ticker, which of them are new, and why the others were refused.
+    """
+    from barfill.store.symbols import NewSymbol, activate_symbols, add_symbols, find_symbols  # noqa: PLC0415
+
+    tickers = [row.ticker for row in rows]
+    if is_unchecked:
+        known = database.run(find_symbols, tickers)
+        news = [NewSymbol(row.ticker, row.name or None, row.asset_type or "stock") for row in rows]
+        found = database.run(add_symbols, news)
+        return found, tuple(ticker for ticker in tickers if ticker not in known), {}
+    added, refused = asyncio.run(_ask(settings, database, tickers))
+    accepted = [ticker for ticker in tickers if ticker not in refused]
+    database.run(activate_symbols, [ticker for ticker in accepted if ticker not in added])
+    return database.run(find_symbols, accepted), added, refused
+
+
+def report_added(found: dict[str, Symbol], added: Sequence[str], refused: dict[str, str]) -> int:
+    """Says what became of the symbols; the exit code."""
+    new = [found[ticker] for ticker in added if ticker in found]
+    for symbol in new[:20]:
+        click.echo(clean(f"Added {symbol.ticker}  {symbol.asset_type}  {symbol.name or ''}".rstrip()))
+    if len(new) > 20:  # noqa: PLR2004  as above
+        click.echo(f"... and {len(new) - 20:,} more")
+    if len(found) > len(new):
+        click.echo(f"{counted(len(found) - len(new), 'symbol')} known already.")
+    for reason in refused.values():
+        say(reason)
+    return EXIT_FAILED if refused else 0
+
+
+async def _ask(
+    settings: Settings, database: Database, tickers: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    from barfill.engine.catalog import add_symbols  # noqa: PLC0415  slow to load
+
+    async with open_client(settings) as client:
+        result = await add_symbols(database, client, tickers)
+    return result.added, result.refused

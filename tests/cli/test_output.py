@@ -1,0 +1,119 @@
+"""What commands print: neutral texts, honest percentages, shortened matrices, safe CSV."""
+
+from __future__ import annotations
+
+import pytest
+
+from barfill.cli.matrix import ROWS_MAX, cell, shown_rows
+from barfill.cli.progress import PlainProgress, plan_line
+from barfill.cli.sql import neutralised
+from barfill.cli.terminal import clean, counted, shown_bytes, shown_duration
+from barfill.core.timeframe import Timeframe
+from barfill.engine.events import PlanEstimate
+from barfill.engine.report import SeriesState
+
+
+def state(present: int, expected: int = 10_000, ticker: str = "AAPL", *, has_failed: bool = False) -> SeriesState:
+    return SeriesState(ticker, Timeframe.D1, expected, present, 0, has_failed)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\r\nb", r"a\r\nb"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\x9b2J", r"\x9b2J"),
+        ("zero\u200bwidth", r"zero\u200bwidth"),
+        ("[bold]Nestl\u00e9[/bold]", "[bold]Nestl\u00e9[/bold]"),
+    ],
+)
+def test_texts_from_outside_cannot_steer_the_terminal(text: str, shown: str) -> None:
+    """X11: control and direction characters are written out, letters stay."""
+    assert clean(text) == shown
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "@x", "-2", "\t=1", "\r=1"])
+def test_a_text_that_a_spreadsheet_would_run_gets_a_quote(text: str) -> None:
+    """X11: in CSV it arrives as text."""
+    assert neutralised(text) == "'" + text
+
+
+@pytest.mark.parametrize("value", [-1.5, -2, None, "AAPL", "BRK.B", ""])
+def test_numbers_and_plain_texts_stay_as_they_are_in_csv(value: object) -> None:
+    """A negative number is a number."""
+    assert neutralised(value) == value
+
+
+def test_a_cell_is_a_tick_a_cross_or_a_percentage() -> None:
+    """A point stands for what was not asked for."""
+    cells = [cell(state(10_000)), cell(state(0)), cell(state(9_999)), cell(state(1)), cell(state(0, 0)), cell(None)]
+
+    assert cells == ["✓", "✗", "99%", "<1%", "✓", "·"]
+
+
+def test_a_failed_series_shows_a_cross_beside_its_percentage() -> None:
+    """Even a full one whose last request failed is no tick."""
+    assert cell(state(5_000, has_failed=True)) == "✗ 50%"
+    assert cell(state(10_000, has_failed=True)) == "✗ 100%"
+
+
+def test_a_matrix_of_few_symbols_is_shown_whole() -> None:
+    """Up to forty rows fit a screen."""
+    rows, left_out = shown_rows([state(10_000, ticker=f"S{number}") for number in range(ROWS_MAX)])
+
+    assert (len(rows), left_out) == (ROWS_MAX, "")
+
+
+def test_a_matrix_of_many_symbols_shows_the_incomplete_ones() -> None:
+    """The line below counts what is left out."""
+    states = [state(10_000 - (number < 50), ticker=f"S{number:04}") for number in range(5_000)]
+
+    rows, left_out = shown_rows(states)
+
+    assert len(rows) == ROWS_MAX
+    assert left_out == "4,950 complete symbols not shown, 10 more incomplete: barfill status --json"
+
+
+def test_figures_are_shown_in_units_that_fit() -> None:
+    """Plurals, sizes and durations as people write them."""
+    assert [counted(1, "gap"), counted(1_204, "gap")] == ["1 gap", "1,204 gaps"]
+    assert [shown_bytes(999), shown_bytes(3_400_000)] == ["999 B", "3.4 MB"]
+    assert [shown_duration(3.21), shown_duration(250), shown_duration(7_500)] == ["3.2 s", "4 min 10 s", "2 h 5 min"]
+
+
+def test_a_plan_is_told_in_one_line() -> None:
+    """What is fetched, what is derived, how long it takes."""
+    estimate = PlanEstimate(
+        slices=3,
+        calls=45,
+        minutes=4.0,
+        rows=450_000,
+        bars=200_000,
+        bytes_stored=20_000_000,
+        by_timeframe={Timeframe.M1: 44, Timeframe.D1: 1},
+        derived=(Timeframe.H1, Timeframe.W1),
+        resumed=1,
+    )
+
+    assert plan_line(estimate) == (
+        "about 45 calls (1m 44, 1d 1), 1h, 1w derived, 200,000 bars, 4 min 0 s at the rate limit, "
+        "1 interrupted run taken up"
+    )
+
+
+def test_plain_progress_goes_to_stderr_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files and cron get lines, stdout stays free for results."""
+    with PlainProgress() as progress:
+        progress.stage(1, "fetching", 1_000)
+        progress.note("added 1 symbol: \x1b[2JEVIL")
+        progress.waiting(0.2, "the rate limit")
+        progress.waiting(12.0, "the rate limit")
+
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.splitlines() == [
+        "1 Fetching: 1,000 expected bars",
+        r"  added 1 symbol: \x1b[2JEVIL",
+        "  waiting 12 s: the rate limit",
+    ]

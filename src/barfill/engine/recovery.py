@@ -80,8 +80,8 @@ def recover(
         return Recovery(_halves(rest))
     if isinstance(error, TooRecent):
         cut = tuple(piece for piece in (_cut(piece, horizon) for piece in rest) if piece is not None)
-        is_shorter = cut != rest
-        return Recovery(cut) if cut and is_shorter else Recovery(is_failure=True)
+        is_worth_it = cut != rest or not is_restart
+        return Recovery(cut) if cut and is_worth_it else Recovery(is_failure=True)
     if isinstance(error, StalePageToken) and not is_restart:
         return Recovery(rest)
     if isinstance(error, BadResponse) and error.reason in RESTARTED_ONCE and not is_restart:
@@ -104,7 +104,7 @@ def _less(rest: Sequence[Piece], symbol: str) -> tuple[Piece, ...]:
 
 
 def _halves(rest: Sequence[Piece]) -> tuple[Piece, ...]:
-    halves = []
+    halves: list[Piece] = []
     for piece in rest:
         middle = -(-len(piece.symbols) // 2)
         halves.extend(Piece(part, piece.range) for part in (piece.symbols[:middle], piece.symbols[middle:]) if part)

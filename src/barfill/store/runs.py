@@ -158,6 +158,16 @@ def requeue_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, *, 
     _fenced(conn.execute(SQL["requeue"], parameters), run_id, epoch)
 
 
+def release_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int) -> None:
+    """
+    Back into the queue as it is, for whoever goes on with it: its worker was asked to stop.
+
+    Raises:
+        PageDropped: The run is no longer this worker's.
+    """
+    _fenced(conn.execute(SQL["release"], {"run_id": run_id, "epoch": epoch}), run_id, epoch)
+
+
 def restart_chain(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int) -> None:
     """
     Forgets a page token that is no longer good; go on from what is not covered.

@@ -53,6 +53,14 @@ where id = %(run_id)s
 and epoch = %(epoch)s
 and status = 'running';
 
+-- name: release
+-- Back into the queue as it is: the worker was asked to stop between two pages.
+update job_runs
+set status = 'queued', worker = null, updated_at = clock_timestamp()
+where id = %(run_id)s
+and epoch = %(epoch)s
+and status = 'running';
+
 -- name: restart_chain
 -- The page token is no longer good: the chain begins anew, pages done so far count.
 update job_runs

@@ -1,0 +1,155 @@
+"""
+Follows one run's chain of pages to the null token, one page at a time.
+
+A page is asked for only when the one before it is committed: a kill repeats at most the request in flight. Several
+chains at a time hide the latency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from barfill.core.page import Page
+from barfill.core.proof import pages_cap
+from barfill.engine.desk import Desk, Processed, RunInHand
+from barfill.errors import BadResponse, BarfillError, PageDropped
+from barfill.providers.client import ProviderClient, RequestCounts
+
+EMPTY_PAGES_MAX = 3
+
+
+class Ending(Enum):
+    """How a chain ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """
+    Attributes:
+        ending: DONE at the null token, STOPPED on request between two pages, DROPPED when another worker has taken
+            the run over, FAILED with *error*.
+    """
+
+    ending: Ending
+    error: BarfillError | None = None
+
+
+class CallBudget:
+    """No more than *calls_max* requests; None is no bound. For one event loop."""
+
+    def __init__(self, calls_max: int | None) -> None:
+        self.calls = 0
+        self.was_exhausted = False
+        self._calls_max = calls_max
+        self._reserved = 0
+
+    def reserve(self) -> bool:
+        """Whether one more page may be asked for; if so, follow with `spend`."""
+        if self._calls_max is not None and self.calls + self._reserved >= self._calls_max:
+            self.was_exhausted = True
+            return False
+        self._reserved += 1
+        return True
+
+    def spend(self, calls: int) -> None:
+        """The reserved page took so many requests."""
+        self._reserved -= 1
+        self.calls += calls
+
+
+class ChainFollower:
+    """
+    Args:
+        page_size: Of the provider, to tell an endless chain from a long one.
+        on_page: Called on the event loop after each committed page.
+    """
+
+    def __init__(
+        self,
+        client: ProviderClient,
+        desk: Desk,
+        budget: CallBudget,
+        *,
+        page_size: int,
+        on_page: Callable[[RunInHand, Page, Processed], None],
+    ) -> None:
+        self._client = client
+        self._desk = desk
+        self._budget = budget
+        self._page_size = page_size
+        self._on_page = on_page
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """No further page is asked for; those in hand are finished."""
+        self._is_stopping = True
+
+    async def follow(self, run: RunInHand, *, expected_rows: float) -> ChainEnd:
+        """
+        Reads and stores the pages of *run* from where it is to the end.
+
+        Args:
+            expected_rows: How many rows the pages of the whole run should hold.
+        """
+        cap = pages_cap(expected_rows, self._page_size)
+        try:
+            while True:
+                if self._is_stopping or not self._budget.reserve():
+                    return ChainEnd(Ending.STOPPED)
+                if await self._next_page(run, cap):
+                    return ChainEnd(Ending.DONE)
+        except PageDropped as error:
+            return ChainEnd(Ending.DROPPED, error)
+        except BarfillError as error:
+            return ChainEnd(Ending.FAILED, error)
+
+    async def _next_page(self, run: RunInHand, cap: int) -> bool:
+        """Fetches and stores one page; whether it was the last."""
+        counts = RequestCounts()
+        try:
+            page = await self._client.fetch_page(run.query, run.token, counts=counts)
+        finally:
+            self._budget.spend(counts.all)
+        _guard(run, page, cap)
+        processed = await asyncio.to_thread(self._desk.process, run, page, counts.all)
+        run.state = processed.proof.state
+        run.proved_bars += processed.proved_bars
+        run.token = page.next_token
+        run.page_no += 1
+        self._on_page(run, page, processed)
+        return page.next_token is None
+
+
+def _guard(run: RunInHand, page: Page, cap: int) -> None:
+    """
+    Keeps a chain from going on for ever.
+
+    Raises:
+        BadResponse: `page_loop`, a token came a second time or there are too many pages; `empty_pages`, more than
+            three pages in a row without any row.
+    """
+    run.empty_pages = run.empty_pages + 1 if page.received == 0 and page.next_token is not None else 0
+    if run.empty_pages > EMPTY_PAGES_MAX:
+        raise BadResponse(
+            f"{run.provider} sent {run.empty_pages} empty pages in a row for {run.query}. The rest is asked for "
+            "once more from its beginning.",
+            reason="empty_pages",
+        )
+    if page.next_token is None:
+        return
+    if page.next_token in run.tokens_seen or page.next_token == run.token or run.page_no + 1 >= cap:
+        raise BadResponse(
+            f"The pages of {run.provider} for {run.query} do not end: page {run.page_no + 1} of about "
+            f"{max(1, cap - 10)} leads on to a page seen before or beyond any sensible number. The run stops; what "
+            "was proved is kept. Run again later.",
+            reason="page_loop",
+        )
+    run.tokens_seen.add(page.next_token)

@@ -1,0 +1,310 @@
+"""
+The desk over which every page goes: judged by the rules, turned into proof, compared with the calendar, written.
+
+Everything here is synchronous and runs in a thread of the chain that the page belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barfill.core.bars import BarColumns
+from barfill.core.calendar import TradingCalendar
+from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, reconcile
+from barfill.core.judged import Judged
+from barfill.core.page import BarsQuery, Page
+from barfill.core.proof import ChainState, Proof, prove
+from barfill.core.ranges import Range
+from barfill.core.rules import judge
+from barfill.core.timeframe import Timeframe
+from barfill.store import writes
+from barfill.store.closes import neighbour_closes
+from barfill.store.database import Database
+from barfill.store.pages import write_page
+from barfill.store.writes import GapRecord, PageOutcome, PageWrite, QuarantinedRow
+
+NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+"""When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
+UNAVAILABLE_CHECK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """
+    What the ledger knew of one series when its run was claimed.
+
+    Attributes:
+        oldest, newest: Starts of the first and last stored bar, or None.
+        density: Share of expected bars that it usually has, NaN where unknown.
+        gaps: Gaps on record within the run's range, with the number of answers that lacked them.
+        is_active: Whether the symbol still trades, as far as the provider told.
+    """
+
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    density: float = float("nan")
+    gaps: tuple[tuple[Range, int], ...] = ()
+    is_active: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class RunInHand:
+    """
+    A claimed run and how far it has come; owned by one chain.
+
+    Attributes:
+        symbol_ids: In the order of `query.symbols`.
+        facts: In the order of `query.symbols`.
+        is_second_look: Whether this run asks again for gaps, so that an equal answer may settle them.
+        expected_bars: Open-market bars in the whole slice, over all its symbols.
+        proved_bars: Those of them that are proved.
+    """
+
+    run_id: int
+    epoch: int
+    page_no: int
+    query: BarsQuery
+    symbol_ids: NDArray[np.int32]
+    facts: tuple[SeriesFacts, ...]
+    calendar: TradingCalendar
+    provider: str
+    token: str | None
+    state: ChainState
+    is_second_look: bool
+    expected_bars: int
+    proved_bars: int = 0
+    tokens_seen: set[str] = field(default_factory=set)
+    empty_pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What became of a page."""
+
+    outcome: PageOutcome
+    judged: Judged
+    proof: Proof
+    proved_bars: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Findings:
+    """A page after judging: `rows` are the accepted ones, their symbols numbered as in the query."""
+
+    page: Page
+    judged: Judged
+    proof: Proof
+    rows: BarColumns
+    reconciled: Reconciled
+    requests_made: int
+    proved_bars: int
+
+
+class Desk:
+    """
+    Args:
+        page_size: Of the provider: a last page as full as that is not believed to be the last.
+        grace: How old a bar must be before it counts as final.
+        now: The database's clock.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        page_size: int,
+        grace: timedelta,
+        extended_hours: bool,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._page_size = page_size
+        self._grace = grace
+        self._extended_hours = extended_hours
+        self._now = now
+
+    def process(self, run: RunInHand, page: Page, requests_made: int) -> Processed:
+        """
+        Judges and stores *page*, and everything it proves, in one transaction.
+
+        Raises:
+            BadResponse: The page is no answer to the run's query.
+            PageDropped: Another worker has taken the run over.
+            SeriesConflict: The series hold another feed or basis.
+        """
+        index = {ticker: position for position, ticker in enumerate(run.query.symbols)}
+        page_index = np.array([index.get(ticker, 0) for ticker in page.symbols], np.int32)
+        earlier, later = self._closes(run, page, page_index)
+        judged = judge(
+            page,
+            run.query,
+            run.calendar,
+            now=self._now(),
+            grace=self._grace,
+            extended_hours=self._extended_hours,
+            last_closes=earlier,
+            later_closes=later,
+        )
+        proof = prove(run.query, page, run.state, page_size=self._page_size)
+        rows = judged.accepted.with_symbols(page_index).sorted_by_key()
+        evidence = Evidence(
+            proven=SymbolRanges.of(proof.proved, index),
+            symbol=rows.symbol,
+            ts=rows.ts,
+            blocked=judged.blocked.with_symbols(page_index),
+            density=np.array([facts.density for facts in run.facts]),
+            has_older=_has_older(run),
+        )
+        reconciled = reconcile(evidence, run.calendar, run.query.timeframe)
+        proved_bars = _proved_bars(run, proof)
+        findings = _Findings(page, judged, proof, rows, reconciled, requests_made, proved_bars)
+        outcome = self._database.run(write_page, self._write(run, findings))
+        return Processed(outcome, judged, proof, proved_bars)
+
+    def _closes(
+        self, run: RunInHand, page: Page, page_index: NDArray[np.int32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """By page symbol, the stored closes before and after its rows; NaN where there is none."""
+        earlier = np.full(len(page.symbols), np.nan)
+        later = np.full(len(page.symbols), np.nan)
+        stretches: dict[int, tuple[int, int]] = {}
+        positions: dict[int, int] = {}
+        with_bars = [
+            position
+            for position, batch_position in enumerate(page_index.tolist())
+            if run.facts[batch_position].oldest is not None or page.symbols[position] in run.state.seen
+        ]
+        if not with_bars:
+            return earlier, later
+        for position in with_bars:
+            ts = page.rows.ts[page.rows.symbol == position]
+            if len(ts):
+                symbol_id = int(run.symbol_ids[page_index[position]])
+                stretches[symbol_id] = (int(ts.min()), int(ts.max()))
+                positions[symbol_id] = position
+        found = self._database.run(neighbour_closes, run.query.timeframe, stretches)
+        for symbol_id, (before, after) in found.items():
+            earlier[positions[symbol_id]] = np.nan if before is None else before
+            later[positions[symbol_id]] = np.nan if after is None else after
+        return earlier, later
+
+    def _write(self, run: RunInHand, found: _Findings) -> PageWrite:
+        query, state, ids = run.query, found.proof.state, run.symbol_ids
+        positions = {ticker: position for position, ticker in enumerate(query.symbols)}
+        involved = _involved(run, found, positions)
+        place = np.zeros(len(query.symbols), np.int32)
+        place[involved] = np.arange(len(involved), dtype=np.int32)
+        density = found.reconciled.density
+        return PageWrite(
+            timeframe=query.timeframe,
+            provider=run.provider,
+            feed=found.page.feed,
+            basis=found.page.basis,
+            symbol_ids=ids[involved],
+            rows=found.rows.with_symbols(place).sorted_by_key(),
+            proved={int(ids[position]): part for position, part in found.reconciled.covered.by_symbol().items()},
+            gaps=[self._gap_record(run, gap, state) for gap in found.reconciled.gaps],
+            quarantined=_quarantined(found.judged, run, positions),
+            density={int(ids[i]): float(density[i]) for i in involved.tolist() if not np.isnan(density[i])},
+            expected=lambda _symbol_id, part: run.calendar.expected_count(query.timeframe, part),
+            fetched_at=found.page.received_at,
+            request_id=found.page.request_id,
+            run_id=run.run_id,
+            epoch=run.epoch,
+            page_no=run.page_no,
+            next_token=found.page.next_token,
+            open_symbol_id=None if state.open_symbol is None else int(ids[positions[state.open_symbol]]),
+            open_until=state.open_until,
+            seen_symbol_ids=[int(ids[positions[ticker]]) for ticker in state.seen - run.state.seen],
+            requests_made=found.requests_made,
+            rows_received=found.page.received,
+            progress_percent=min(99.0, 100.0 * (run.proved_bars + found.proved_bars) / max(1, run.expected_bars)),
+            final=found.page.next_token is None,
+        )
+
+    def _gap_record(self, run: RunInHand, gap: Gap, state: ChainState) -> GapRecord:
+        """The gap as it goes on record: a candidate becomes settled only by a second answer."""
+        facts = run.facts[gap.symbol]
+        kind, reason = gap.kind, gap.reason
+        has_newer = run.query.symbols[gap.symbol] in state.seen or (
+            facts.newest is not None and facts.newest >= gap.range.end
+        )
+        asked = max((attempts for known, attempts in facts.gaps if known & gap.range), default=0)
+        due: datetime | None = self._now() + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
+        if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
+            if run.is_second_look and gap.is_leading and has_newer:
+                kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
+                reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
+            elif run.is_second_look and not facts.is_active and not _has_later(run, gap):
+                kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
+                reason = f"no longer traded, says {run.provider}; nothing after the last bar"
+            else:
+                kind = GapKind.MISSING
+        elif kind is GapKind.NO_TRADE:
+            due = None
+        return GapRecord(
+            symbol_id=int(run.symbol_ids[gap.symbol]),
+            range=gap.range,
+            expected_bars=gap.expected_bars,
+            kind=cast(writes.GapKind, kind.value),
+            reason=reason,
+            next_check_at=due,
+            calendar_version=run.calendar.version,
+        )
+
+
+def _has_later(run: RunInHand, gap: Gap) -> bool:
+    """Whether a bar behind the gap is stored: then the symbol traded on."""
+    newest = run.facts[gap.symbol].newest
+    return newest is not None and newest >= gap.range.end
+
+
+def _has_older(run: RunInHand) -> NDArray[np.bool_]:
+    """By symbol, whether anything before what is proved next is stored or was seen."""
+    start, seen = run.query.range.start, run.state.seen
+    return np.array(
+        [
+            ticker in seen or (facts.oldest is not None and facts.oldest < start)
+            for ticker, facts in zip(run.query.symbols, run.facts, strict=True)
+        ]
+    )
+
+
+def _involved(run: RunInHand, found: _Findings, positions: Mapping[str, int]) -> NDArray[np.int32]:
+    """The symbols that the write speaks of, as positions in the query, in the order of their ids."""
+    spoken_of = [positions[ticker] for ticker, _ in found.proof.proved]
+    spoken_of += [gap.symbol for gap in found.reconciled.gaps]
+    involved = np.union1d(found.rows.symbol, np.array(spoken_of, np.int32)).astype(np.int32)
+    return involved[np.argsort(run.symbol_ids[involved])]
+
+
+def _quarantined(judged: Judged, run: RunInHand, positions: Mapping[str, int]) -> Sequence[QuarantinedRow]:
+    return [
+        QuarantinedRow(
+            symbol=row.symbol,
+            rule=row.rule,
+            reason=row.reason,
+            raw=row.raw,
+            symbol_id=int(run.symbol_ids[positions[row.symbol]]) if row.symbol in positions else None,
+            ts=row.ts,
+        )
+        for row in judged.quarantined
+    ]
+
+
+def _proved_bars(run: RunInHand, proof: Proof) -> int:
+    """How many open-market bars the page proves newly."""
+    count = lru_cache(maxsize=1024)(lambda one: run.calendar.expected_count(run.query.timeframe, one))
+    return sum(count(one) for _, one in proof.proved)
+
+
+def expected_bars(calendar: TradingCalendar, timeframe: Timeframe, symbols: int, wanted: Range) -> int:
+    """The open-market bars of a slice: the unit of progress."""
+    return symbols * calendar.expected_count(timeframe, wanted)

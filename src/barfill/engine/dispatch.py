@@ -1,0 +1,347 @@
+"""
+Turns a plan into runs and sees each of them to its end: claimed, followed, split or failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Concatenate, NoReturn, ParamSpec, TypeVar
+
+import numpy as np
+
+from barfill.core.page import BarsQuery, Page
+from barfill.core.plan import Slice, expected_rows
+from barfill.core.proof import ChainState
+from barfill.core.ranges import Range
+from barfill.crash import crash_point
+from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
+from barfill.engine.clock import EngineClock
+from barfill.engine.crew import Crew
+from barfill.engine.desk import Desk, Processed, RunInHand, SeriesFacts
+from barfill.engine.events import BackfillListener, PageWritten
+from barfill.engine.ledger import Market
+from barfill.engine.planning import Plan
+from barfill.engine.recovery import Piece, recover, remaining
+from barfill.engine.request import BackfillRequest
+from barfill.engine.settings import EngineSettings
+from barfill.engine.tally import Tally
+from barfill.errors import (
+    BadResponse,
+    BarfillError,
+    CredentialsRejected,
+    PageDropped,
+    PlanTooSmall,
+    ProviderUnavailable,
+    RateLimited,
+    SeriesConflict,
+    StoreError,
+    SymbolNotOffered,
+)
+from barfill.providers.client import ProviderClient
+from barfill.store.database import Connection, Database
+from barfill.store.gaps import list_gaps, record_failed
+from barfill.store.pages import retract_coverage
+from barfill.store.runs import ClaimedRun, NewRun, cancel_runs, claim_run, create_runs, fail_run, release_run
+from barfill.store.series import note_failure, read_series
+from barfill.store.workers import Worker
+from barfill.store.writes import GapKind, GapRecord
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RECENT_MARGIN = timedelta(minutes=16)
+"""Where a range is cut when the provider calls its end too recent (15 minutes are barred; clocks differ)."""
+FAILED_CHECK = timedelta(minutes=1)
+NOT_ENTITLED_CHECK = timedelta(days=7)
+DEAD_AFTER = 3
+"""So many runs in a row that the provider did not answer end the backfill."""
+
+
+class Dispatch:
+    """Carries plans out for one backfill; keeps its tally."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: ProviderClient,
+        settings: EngineSettings,
+        listener: BackfillListener,
+        *,
+        markets: Sequence[Market],
+        clock: EngineClock,
+        worker: Worker,
+        request: BackfillRequest,
+    ) -> None:
+        self.tally = Tally()
+        self.is_over = False
+        self._database = database
+        self._capabilities = client.provider.capabilities
+        self._provider = client.provider.name
+        self._listener = listener
+        self._markets = {symbol.id: market for market in markets for symbol in market.symbols}
+        self._active = {symbol.id: symbol.is_active for market in markets for symbol in market.symbols}
+        self._clock = clock
+        self._worker = worker
+        self._triggered_by = request.triggered_by
+        self._size = settings.max_concurrent_jobs
+        self._budget = CallBudget(request.max_calls)
+        desk = Desk(
+            database,
+            page_size=self._capabilities.page_size,
+            grace=self._capabilities.delay,
+            extended_hours=settings.extended_hours,
+            now=clock.now,
+        )
+        self._follower = ChainFollower(
+            client, desk, self._budget, page_size=self._capabilities.page_size, on_page=self._on_page
+        )
+        self._crew = Crew(self._size, self._work)
+        self._epochs: dict[int, int] = {}
+        self._restarts: set[int] = set()
+        self._is_second_look = False
+        self._unanswered = 0
+
+    @property
+    def was_bounded(self) -> bool:
+        """Whether the bound on calls left work undone."""
+        return self._budget.was_exhausted
+
+    @property
+    def calls(self) -> int:
+        """Requests for bars so far, failed and repeated ones included."""
+        return self._budget.calls
+
+    def stop(self) -> None:
+        """Finishes the pages in hand."""
+        self._follower.stop()
+        self._crew.stop()
+
+    async def carry_out(self, plan: Plan, *, is_second_look: bool = False) -> None:
+        """
+        Fetches everything in *plan*, as far as it can be fetched.
+
+        Args:
+            is_second_look: These slices ask again for gaps, so that an equal answer may settle them.
+
+        Raises:
+            StoreError: Nothing more can be kept.
+        """
+        self._is_second_look = is_second_look
+        if plan.superseded:
+            await self._store(cancel_runs, plan.superseded, reason="superseded: nothing of it is left to do")
+        for run in plan.adopted:
+            self._epochs[run.id] = run.epoch
+        self._crew.add(run.id for run in plan.adopted)
+        self._crew.add(await self._create(plan.slices))
+        try:
+            await self._crew.run()
+        except BaseExceptionGroup as group:
+            _raise_first(group)
+
+    async def _work(self, run_id: int) -> None:
+        claimed = await self._store(claim_run, run_id, self._worker, seen_epoch=self._epochs[run_id])
+        if claimed is None:
+            return  # another process has it
+        crash_point("k1")
+        run = await self._store(self._in_hand, claimed)
+        each = expected_rows(run.calendar, run.query.timeframe, run.query.range, self._capabilities)
+        end = await self._follower.follow(run, expected_rows=each * len(run.query.symbols))
+        await self._settle(run, end)
+
+    async def _settle(self, run: RunInHand, end: ChainEnd) -> None:
+        if end.ending is Ending.DONE:
+            self.tally.forgive(run.query.symbols, run.query.timeframe)
+        elif end.ending is Ending.DROPPED:
+            self.tally.dropped += 1
+        elif end.ending is Ending.STOPPED:
+            await self._store(release_run, run.run_id, run.epoch)
+            self._crew.stop()
+        elif isinstance(end.error, StoreError) and not isinstance(end.error, SeriesConflict):
+            raise end.error
+        else:
+            assert end.error is not None
+            await self._recover(run, end.error)
+
+    async def _recover(self, run: RunInHand, error: BarfillError) -> None:
+        if isinstance(error, BadResponse) and error.reason == "page_order":
+            void = dict.fromkeys((int(i) for i in run.symbol_ids), run.query.range)
+            await self._store(retract_coverage, run.query.timeframe, void)
+        horizon = self._clock.now() - max(RECENT_MARGIN, self._capabilities.delay)
+        plan = recover(run.query, run.state, error, horizon=horizon, is_restart=run.run_id in self._restarts)
+        if plan.refused is not None:
+            await self._refuse(run, plan.refused, error)
+        if plan.is_failure:
+            await self._fail(run, error)
+            return
+        await self._store(cancel_runs, [run.run_id], reason=f"split: {error}"[:500])
+        new_ids = await self._create([self._slice(run, piece) for piece in plan.pieces])
+        if not isinstance(error, SymbolNotOffered):
+            self._restarts.update(new_ids)
+        self._crew.add_next(new_ids)
+
+    async def _refuse(self, run: RunInHand, ticker: str, error: BarfillError) -> None:
+        """One symbol fails alone: it is not asked for again in this backfill."""
+        self.tally.refused.add(ticker)
+        self.tally.fail([ticker], run.query.timeframe, error)
+        self._listener.note(str(error))
+        symbol_id = int(run.symbol_ids[run.query.symbols.index(ticker)])
+        await self._store(
+            note_failure,
+            [symbol_id],
+            run.query.timeframe,
+            feed=run.query.feed,
+            error_code=error.code,
+            message=str(error),
+        )
+
+    async def _fail(self, run: RunInHand, error: BarfillError) -> None:
+        self.tally.fail(run.query.symbols, run.query.timeframe, error)
+        self._listener.note(str(error))
+        await self._store(self._record_failure, run, error)
+        self._unanswered = self._unanswered + 1 if isinstance(error, ProviderUnavailable) else 0
+        is_paused = isinstance(error, CredentialsRejected | RateLimited)
+        if is_paused or self._unanswered >= DEAD_AFTER:
+            self.is_over = True
+            self._crew.stop()
+
+    def _record_failure(self, conn: Connection, run: RunInHand, error: BarfillError) -> None:
+        query = run.query
+        reason = getattr(error, "reason", "") or error.code.lower()
+        try:
+            fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=str(error))
+        except PageDropped:
+            return  # taken over meanwhile: its new owner tells how it ends
+        ids = [int(i) for i in run.symbol_ids]
+        note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=str(error))
+        if isinstance(error, SeriesConflict):
+            return
+        is_final = isinstance(error, PlanTooSmall)
+        kind: GapKind = "not_entitled" if is_final else "failed"
+        due = self._clock.now() + (NOT_ENTITLED_CHECK if is_final else FAILED_CHECK)
+        id_of = dict(zip(query.symbols, ids, strict=True))
+        gaps = []
+        for piece in remaining(query, run.state):
+            for ticker in piece.symbols:
+                count = run.calendar.expected_count(query.timeframe, piece.range)
+                if count:
+                    gaps.append(
+                        GapRecord(
+                            symbol_id=id_of[ticker],
+                            range=piece.range,
+                            expected_bars=count,
+                            kind=kind,
+                            reason=f"{error.code}: {error}"[:500],
+                            next_check_at=due,
+                            calendar_version=run.calendar.version,
+                        )
+                    )
+        if gaps:
+            record_failed(conn, query.timeframe, gaps)
+
+    async def _create(self, slices: Iterable[Slice]) -> list[int]:
+        new = [
+            NewRun(
+                symbols=tuple(ticker for _, ticker in one.symbols),
+                symbol_ids=tuple(symbol_id for symbol_id, _ in one.symbols),
+                timeframe=one.timeframe,
+                range=one.range,
+                provider=self._provider,
+                feed=self._capabilities.feed,
+                job_type="fetch_intraday" if one.timeframe.is_intraday else "fetch_historical",
+                triggered_by=self._triggered_by,
+            )
+            for one in slices
+        ]
+        if not new:
+            return []
+        ids = await self._store(create_runs, new)
+        self._epochs.update(dict.fromkeys(ids, 0))
+        return ids
+
+    def _slice(self, run: RunInHand, piece: Piece) -> Slice:
+        id_of = dict(zip(run.query.symbols, run.symbol_ids.tolist(), strict=True))
+        symbols = tuple((id_of[ticker], ticker) for ticker in piece.symbols)
+        return Slice(symbols, run.query.timeframe, piece.range, 0.0)
+
+    def _in_hand(self, conn: Connection, claimed: ClaimedRun) -> RunInHand:
+        """The claimed run with what the ledger knows of its series."""
+        query = BarsQuery(claimed.symbols, claimed.timeframe, claimed.range, claimed.feed)
+        ticker_of = dict(zip(claimed.symbol_ids, claimed.symbols, strict=True))
+        calendar = self._markets[claimed.symbol_ids[0]].calendar
+        open_symbol = ticker_of.get(claimed.open_symbol_id) if claimed.open_symbol_id is not None else None
+        seen = frozenset(ticker_of[symbol_id] for symbol_id in claimed.seen_symbol_ids)
+        expected = len(claimed.symbols) * calendar.expected_count(claimed.timeframe, claimed.range)
+        return RunInHand(
+            run_id=claimed.id,
+            epoch=claimed.epoch,
+            page_no=claimed.page_no,
+            query=query,
+            symbol_ids=np.array(claimed.symbol_ids, np.int32),
+            facts=self._facts(conn, claimed),
+            calendar=calendar,
+            provider=self._provider,
+            token=claimed.page_token,
+            state=ChainState(open_symbol, claimed.open_until, seen),
+            is_second_look=self._is_second_look,
+            expected_bars=expected,
+            proved_bars=round(expected * claimed.progress_percent / 100),
+        )
+
+    def _facts(self, conn: Connection, claimed: ClaimedRun) -> tuple[SeriesFacts, ...]:
+        rows = read_series(conn, claimed.symbol_ids, [claimed.timeframe])
+        gaps: dict[int, list[tuple[Range, int]]] = {}
+        for listed in list_gaps(
+            conn, symbol_ids=claimed.symbol_ids, timeframes=[claimed.timeframe], within=claimed.range
+        ):
+            gaps.setdefault(listed.gap.symbol_id, []).append((listed.gap.range, listed.gap.attempts))
+        facts = []
+        for symbol_id in claimed.symbol_ids:
+            row = rows.get((symbol_id, claimed.timeframe))
+            facts.append(
+                SeriesFacts(
+                    oldest=row.oldest_ts if row else None,
+                    newest=row.newest_ts if row else None,
+                    density=row.density if row and row.density is not None else float("nan"),
+                    gaps=tuple(gaps.get(symbol_id, ())),
+                    is_active=self._active[symbol_id],
+                )
+            )
+        return tuple(facts)
+
+    def _on_page(self, run: RunInHand, page: Page, processed: Processed) -> None:
+        self._unanswered = 0
+        tally, outcome = self.tally, processed.outcome
+        tally.rows[run.query.timeframe] += page.received
+        tally.inserted += outcome.inserted
+        tally.changed += outcome.changed
+        tally.unchanged += outcome.unchanged
+        tally.quarantined += processed.judged.counts.quarantined + outcome.refused
+        self._listener.page_written(
+            PageWritten(
+                run_id=run.run_id,
+                timeframe=run.query.timeframe,
+                symbols=_shortened(run.query.symbols),
+                page_no=run.page_no,
+                expected_bars=processed.proved_bars,
+                inserted=outcome.inserted,
+                changed=outcome.changed,
+                unchanged=outcome.unchanged,
+            )
+        )
+
+    async def _store(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(lambda: self._database.run(work, *args, **kwargs))
+
+
+def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """The error that ended the crew, without the group around it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    raise error
+
+
+def _shortened(tickers: Sequence[str]) -> str:
+    return tickers[0] if len(tickers) == 1 else f"{tickers[0]} and {len(tickers) - 1} more"

@@ -1,0 +1,147 @@
+"""What the ledger says of the wanted windows: the matrix, and the gaps that are still open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from barfill.core.completeness import Completeness, KnownGap, completeness
+from barfill.core.gaps import GapKind
+from barfill.core.ranges import Range, Ranges
+from barfill.core.timeframe import Timeframe
+from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_rows
+from barfill.engine.report import GapSeen, SeriesState
+from barfill.store.database import Database
+from barfill.store.gaps import ListedGap
+from barfill.store.series import SeriesRow
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """
+    Attributes:
+        states: One per wanted series.
+        open_gaps: Of all wanted series: never fetched, or asked for and not answered in a believable way.
+        settled: How many gaps have a settled reason.
+        to_ask_again: Symbol id, timeframe and range of the open gaps of fetched series.
+    """
+
+    states: tuple[SeriesState, ...]
+    open_gaps: tuple[GapSeen, ...]
+    settled: AbstractSet[tuple[str, Timeframe, datetime]]
+    to_ask_again: tuple[tuple[int, Timeframe, Range], ...]
+
+    def filled_in(self, later: Findings) -> int:
+        """How many of these gaps are no longer open in *later*, and not settled either."""
+        still = {(gap.symbol, gap.timeframe): Ranges() for gap in self.open_gaps}
+        for gap in later.open_gaps:
+            key = (gap.symbol, gap.timeframe)
+            still[key] = still.get(key, Ranges()) | Range(gap.gap_from, gap.gap_to)
+        closed = [
+            gap for gap in self.open_gaps if not still[gap.symbol, gap.timeframe] & Range(gap.gap_from, gap.gap_to)
+        ]
+        return len([gap for gap in closed if (gap.symbol, gap.timeframe, gap.gap_from) not in later.settled])
+
+    def settled_in(self, later: Findings) -> int:
+        """How many of these gaps got a settled reason in *later*."""
+        return len([gap for gap in self.open_gaps if (gap.symbol, gap.timeframe, gap.gap_from) in later.settled])
+
+    def matrix(self, *, failed_series: AbstractSet[tuple[str, Timeframe]]) -> tuple[SeriesState, ...]:
+        """The states, with those marked that failed."""
+        return tuple(
+            replace(state, has_failed=True) if (state.ticker, state.timeframe) in failed_series else state
+            for state in self.states
+        )
+
+
+def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime) -> Findings:
+    """How complete the wanted windows are by *now*, and what is missing."""
+    states: list[SeriesState] = []
+    open_gaps: list[GapSeen] = []
+    settled: set[tuple[str, Timeframe, datetime]] = set()
+    to_ask_again: list[tuple[int, Timeframe, Range]] = []
+    for market in markets:
+        rows = database.run(read_rows, market)
+        gaps = database.run(read_gaps, market)
+        memory: dict[tuple[Timeframe, Ranges, Range], Completeness] = {}
+        for symbol in market.symbols:
+            for timeframe, window in _looked_at(market).items():
+                key = (symbol.id, timeframe)
+                listed = [one for one in gaps.get(key, ()) if one.gap.range & window]
+                found = _completeness(market, rows, key, listed, window, memory)
+                if timeframe in market.windows:
+                    states.append(_state(symbol.ticker, timeframe, found))
+                    open_gaps.extend(_seen(symbol.ticker, timeframe, found, listed, market))
+                settled |= {(symbol.ticker, timeframe, one.gap.range.start) for one in listed if _is_settled(one)}
+                if timeframe in market.sources.fetch:
+                    ranges = [one.gap.range for one in listed if is_open(one)] + list(found.unexplained)
+                    to_ask_again.extend((symbol.id, timeframe, one) for one in ranges)
+    return Findings(tuple(states), tuple(open_gaps), frozenset(settled), tuple(to_ask_again))
+
+
+def is_open(listed: ListedGap) -> bool:
+    """Whether the gap is to be asked for again: not settled, or kept out by the rules and maybe right next time."""
+    return listed.gap.kind in {"missing", "failed", "quarantined"}
+
+
+def _looked_at(market: Market) -> Mapping[Timeframe, Range]:
+    """The wanted windows, and those of what is only fetched to derive from it."""
+    looked_at = dict(market.windows)
+    for timeframe, ranges in market.sources.fetch.items():
+        if timeframe not in looked_at and ranges.hull is not None:
+            looked_at[timeframe] = ranges.hull
+    return looked_at
+
+
+def _completeness(
+    market: Market,
+    rows: Mapping[SeriesKey, SeriesRow],
+    key: SeriesKey,
+    listed: Sequence[ListedGap],
+    window: Range,
+    memory: dict[tuple[Timeframe, Ranges, Range], Completeness],
+) -> Completeness:
+    row = rows.get(key)
+    covered = row.covered if row is not None else Ranges()
+    known = [KnownGap(one.gap.range, one.gap.expected_bars, GapKind(one.gap.kind)) for one in listed]
+    if known:
+        return completeness(window, covered, known, market.calendar, key[1])
+    # Without gaps the answer depends on coverage alone, which most series of a watchlist share.
+    if (key[1], covered, window) not in memory:
+        memory[key[1], covered, window] = completeness(window, covered, (), market.calendar, key[1])
+    return memory[key[1], covered, window]
+
+
+def _state(ticker: str, timeframe: Timeframe, found: Completeness) -> SeriesState:
+    return SeriesState(ticker, timeframe, found.expected, found.present, found.settled, has_failed=False)
+
+
+def _is_settled(listed: ListedGap) -> bool:
+    return not is_open(listed)
+
+
+def _seen(
+    ticker: str, timeframe: Timeframe, found: Completeness, listed: Sequence[ListedGap], market: Market
+) -> list[GapSeen]:
+    seen = [
+        GapSeen(
+            symbol=ticker,
+            timeframe=timeframe,
+            gap_from=one.gap.range.start,
+            gap_to=one.gap.range.end,
+            expected_bars=one.gap.expected_bars,
+            kind=one.gap.kind,
+            reason=one.gap.reason,
+            attempts=one.gap.attempts,
+        )
+        for one in listed
+        if is_open(one)
+    ]
+    for part in found.unexplained:
+        count = market.calendar.expected_count(timeframe, part)
+        seen.append(
+            GapSeen(ticker, timeframe, part.start, part.end, count, GapKind.UNCOVERED.value, "never fetched", 0)
+        )
+    return sorted(seen, key=lambda gap: gap.gap_from)

@@ -1,0 +1,194 @@
+"""
+From the ledger to a plan: what is missing, what an interrupted run still has to do, what gaps are asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from barfill.core.calendar import TradingCalendar
+from barfill.core.capabilities import Capabilities
+from barfill.core.plan import Need, Slice, cut_slices, missing_ranges
+from barfill.core.ranges import Range, Ranges
+from barfill.core.timeframe import Timeframe
+from barfill.engine.findings import Findings
+from barfill.engine.ledger import Market, SeriesKey, not_due, read_gaps, read_rows
+from barfill.store.database import Database
+from barfill.store.gaps import ListedGap
+from barfill.store.runs import UnfinishedRun, unfinished_runs
+from barfill.store.series import SeriesRow
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    Attributes:
+        slices: To be fetched in new runs, in order of urgency.
+        adopted: Runs that a dead process left behind and that are gone on with.
+        superseded: Ids of such runs for which nothing is left to do.
+    """
+
+    slices: tuple[Slice, ...]
+    adopted: tuple[UnfinishedRun, ...] = ()
+    superseded: tuple[int, ...] = ()
+
+    def expected_bars(self, markets: Sequence[Market]) -> int:
+        """The open-market bars of all slices and adopted runs: the work of the first stage."""
+        calendars = {symbol.id: market.calendar for market in markets for symbol in market.symbols}
+        total = 0
+        for one in self.slices:
+            calendar = calendars[one.symbols[0][0]]
+            total += len(one.symbols) * calendar.expected_count(one.timeframe, one.range)
+        for run in self.adopted:
+            calendar = calendars[run.symbol_ids[0]]
+            whole = len(run.symbols) * calendar.expected_count(run.timeframe, run.range)
+            total += round(whole * (1 - run.progress_percent / 100))
+        return total
+
+
+def plan_backfill(
+    database: Database,
+    markets: Sequence[Market],
+    capabilities: Capabilities,
+    *,
+    provider: str,
+    is_full: bool,
+    now: datetime,
+) -> Plan:
+    """What a backfill of *markets* has to fetch; with *is_full*, everything in the windows."""
+    unfinished = database.run(unfinished_runs)
+    slices: list[Slice] = []
+    adopted: list[UnfinishedRun] = []
+    superseded: list[int] = []
+    for market in markets:
+        rows = database.run(read_rows, market)
+        gaps = database.run(read_gaps, market)
+        covered = {} if is_full else _done(rows, gaps, now)
+        left, over = _left_behind(unfinished, market, covered, capabilities, provider=provider, is_full=is_full)
+        adopted.extend(left)
+        superseded.extend(over)
+        in_flight = _in_flight([*left, *(run for run in unfinished if run.is_alive)])
+        needs = _needs(market, covered, in_flight)
+        slices.extend(cut_slices(needs, capabilities, market.calendar))
+    urgent = sorted(slices, key=lambda one: one.range.end, reverse=True)
+    return Plan(tuple(urgent), tuple(adopted), tuple(superseded))
+
+
+def plan_retry(
+    found: Findings, markets: Sequence[Market], capabilities: Capabilities, *, refused: AbstractSet[str]
+) -> Plan:
+    """
+    The slices that ask once more for the open gaps of fetched series.
+
+    Gaps within a day are widened to whole days, so that the gaps of many symbols share requests.
+    """
+    slices: list[Slice] = []
+    for market in markets:
+        tickers = {symbol.id: symbol.ticker for symbol in market.symbols}
+        wanted: dict[SeriesKey, list[Range]] = {}
+        for symbol_id, timeframe, gap in found.to_ask_again:
+            if symbol_id in tickers and tickers[symbol_id] not in refused:
+                wanted.setdefault((symbol_id, timeframe), []).append(_widened(gap, timeframe))
+        needs = []
+        for (symbol_id, timeframe), ranges in wanted.items():
+            window = market.sources.fetch.get(timeframe, Ranges())
+            asked = missing_ranges(window & Ranges(ranges), Ranges(), market.calendar, timeframe, _end(window))
+            needs.append(Need(symbol_id, tickers[symbol_id], timeframe, asked))
+        slices.extend(cut_slices(needs, capabilities, market.calendar))
+    return Plan(tuple(slices))
+
+
+def _done(
+    rows: Mapping[SeriesKey, SeriesRow], gaps: Mapping[SeriesKey, Sequence[ListedGap]], now: datetime
+) -> dict[SeriesKey, Ranges]:
+    """What is not to be asked for: covered, or a gap that is not due before later."""
+    done = {key: row.covered for key, row in rows.items()}
+    for key, listed in gaps.items():
+        done[key] = done.get(key, Ranges()) | not_due(listed, now)
+    return done
+
+
+def _needs(
+    market: Market, covered: Mapping[SeriesKey, Ranges], in_flight: Mapping[SeriesKey, Ranges]
+) -> Iterable[Need]:
+    known: dict[tuple[Timeframe, Ranges], Ranges] = {}
+    nothing = Ranges()
+    for timeframe, window in market.sources.fetch.items():
+        horizon = _end(window)
+        for symbol in market.symbols:
+            key = (symbol.id, timeframe)
+            taken = covered.get(key, nothing)
+            if key in in_flight:
+                taken = taken | in_flight[key]
+            # Most series of a watchlist lack the same: what they lack is worked out once.
+            if (timeframe, taken) not in known:
+                known[timeframe, taken] = missing_ranges(window, taken, market.calendar, timeframe, horizon)
+            missing = known[timeframe, taken]
+            if missing:
+                yield Need(symbol.id, symbol.ticker, timeframe, missing)
+
+
+def _left_behind(
+    unfinished: Sequence[UnfinishedRun],
+    market: Market,
+    covered: Mapping[SeriesKey, Ranges],
+    capabilities: Capabilities,
+    *,
+    provider: str,
+    is_full: bool,
+) -> tuple[list[UnfinishedRun], list[int]]:
+    """Runs of dead workers within what is asked for: those to go on with, and those that are done or void."""
+    ids = {symbol.id for symbol in market.symbols}
+    adopted: list[UnfinishedRun] = []
+    superseded: list[int] = []
+    taken: dict[SeriesKey, Ranges] = {}
+    for run in unfinished:
+        window = market.sources.fetch.get(run.timeframe)
+        same_source = (run.provider, run.feed) == (provider, capabilities.feed)
+        if run.is_alive or window is None or not same_source or not ids.issuperset(run.symbol_ids):
+            continue
+        whole = Ranges([run.range])
+        is_wanted = not is_full and not (whole - window)
+        is_needed = any(
+            _has_bars(whole - covered.get((i, run.timeframe), Ranges()), market.calendar, run.timeframe)
+            for i in run.symbol_ids
+        )
+        overlaps = any(taken.get((i, run.timeframe), Ranges()) & whole for i in run.symbol_ids)
+        if not is_wanted or not is_needed or overlaps:
+            superseded.append(run.id)
+            continue
+        adopted.append(run)
+        for symbol_id in run.symbol_ids:
+            taken[symbol_id, run.timeframe] = taken.get((symbol_id, run.timeframe), Ranges()) | run.range
+    return adopted, superseded
+
+
+def _has_bars(ranges: Ranges, calendar: TradingCalendar, timeframe: Timeframe) -> bool:
+    return any(calendar.expected_count(timeframe, one) for one in ranges)
+
+
+def _in_flight(runs: Iterable[UnfinishedRun]) -> dict[SeriesKey, Ranges]:
+    flying: dict[SeriesKey, Ranges] = {}
+    for run in runs:
+        for symbol_id in run.symbol_ids:
+            key = (symbol_id, run.timeframe)
+            flying[key] = flying.get(key, Ranges()) | run.range
+    return flying
+
+
+def _end(window: Ranges) -> datetime:
+    hull = window.hull
+    assert hull is not None, "a fetched timeframe has a window"
+    return hull.end
+
+
+def _widened(gap: Range, timeframe: Timeframe) -> Range:
+    """An intraday gap widened to the UTC days that it touches."""
+    if not timeframe.is_intraday:
+        return gap
+    start = gap.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = gap.end.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Range(start, end if end == gap.end else end + timedelta(days=1))

@@ -1,0 +1,28 @@
+"""What the engine may be told; the wiring fills it from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """
+    Attributes:
+        max_concurrent_jobs: How many chains of pages are fetched at the same time.
+        h1_from_m15, h4_from_m15: Whether hours may be resampled where the provider does not offer them.
+        extended_hours: Whether stock bars outside regular hours are kept.
+        gap_attempts: How often gaps are asked again within one backfill.
+        gap_retry_waits_s: Seconds to rest before each of these attempts; the last one stands for all further ones.
+    """
+
+    max_concurrent_jobs: int = 5
+    h1_from_m15: bool = True
+    h4_from_m15: bool = True
+    extended_hours: bool = False
+    gap_attempts: int = 2
+    gap_retry_waits_s: tuple[float, ...] = (1.0, 3.0)
+
+    def retry_wait_s(self, attempt: int) -> float:
+        """The rest before retry number *attempt*, counted from 1."""
+        return self.gap_retry_waits_s[min(attempt, len(self.gap_retry_waits_s)) - 1]

@@ -1,0 +1,160 @@
+"""Gaps: what a page's answer does to those on record."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from barfill.core.ranges import Range, Ranges
+from barfill.core.timeframe import Timeframe
+from barfill.store.database import Database
+from barfill.store.gaps import KnownGap, gap_changes, list_gaps, record_failed
+from barfill.store.pages import write_derived
+from barfill.store.writes import GapKind, GapRecord
+from tests.store.builders import START, add, minute, minutes, write
+
+
+def gap(symbol_id: int, first: int, end: int, kind: GapKind = "missing", **more: Any) -> GapRecord:
+    """A gap over whole minutes, each of them expected."""
+    return GapRecord(symbol_id=symbol_id, range=minutes(first, end), expected_bars=end - first, kind=kind, **more)
+
+
+def shown(database: Database) -> list[tuple[Any, ...]]:
+    """The gaps on record as (first, end, expected bars, kind, attempts)."""
+    listed = [one.gap for one in database.run(list_gaps)]
+    number = timedelta(minutes=1)
+    return [
+        ((one.range.start - START) // number, (one.range.end - START) // number, one.expected_bars, one.kind, one.attempts)
+        for one in listed
+    ]
+
+
+def test_gap_goes_on_record_with_its_evidence(database: Database) -> None:
+    """
+    A gap keeps its kind, reason, when it is due, and the calendar that the expectation comes from.
+    """
+    (a,) = add(database, "A")
+    record = gap(a, 3, 5, reason="asked", next_check_at=minute(90), calendar_version="v1")
+
+    database.run(write_derived, write({a: {0: 10}}, {a: Ranges([minutes(0, 3), minutes(5, 9)])}, gaps=[record]))
+
+    (listed,) = database.run(list_gaps)
+    assert (listed.ticker, listed.timeframe, listed.gap.range) == ("A", Timeframe.M1, minutes(3, 5))
+    assert (listed.gap.reason, listed.gap.next_check_at, listed.gap.calendar_version) == ("asked", minute(90), "v1")
+
+
+def test_gap_seen_again_counts_an_attempt(database: Database) -> None:
+    """
+    The same range absent in a second answer keeps its row and its first sighting, and may change its kind.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 3, 5)]))
+    (first,) = database.run(list_gaps)
+
+    database.run(write_derived, write({}, {a: minutes(3, 5)}, gaps=[gap(a, 3, 5, "no_trade")]))
+
+    (second,) = database.run(list_gaps)
+    assert shown(database) == [(3, 5, 2, "no_trade", 2)]
+    assert (second.gap.id, second.gap.first_seen_at) == (first.gap.id, first.gap.first_seen_at)
+    assert second.gap.last_checked_at is not None
+    assert first.gap.last_checked_at is not None
+    assert second.gap.last_checked_at > first.gap.last_checked_at
+
+
+def test_filled_gap_is_gone(database: Database) -> None:
+    """
+    A gap inside a newly proved range is no gap any more.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 3, 5)]))
+
+    database.run(write_derived, write({a: {3: 10, 4: 10}}, {a: minutes(0, 9)}))
+
+    assert shown(database) == []
+
+
+def test_gap_partly_answered_is_trimmed(database: Database) -> None:
+    """
+    What an answer does not speak of stays on record with its history; what it lacks again counts an attempt.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 0, 10)]))
+
+    database.run(
+        write_derived, write({}, {a: Ranges([minutes(4, 5), minutes(6, 8)])}, gaps=[gap(a, 5, 6, reason="again")])
+    )
+
+    assert shown(database) == [(0, 4, 4, "missing", 1), (5, 6, 1, "missing", 2), (8, 10, 2, "missing", 1)]
+
+
+def test_rest_without_expected_bars_is_no_gap(database: Database) -> None:
+    """
+    What is left of a trimmed gap is counted by the calendar; a rest in which nothing trades is dropped.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 0, 10)]))
+
+    def expected(_symbol_id: int, part: Range) -> int:
+        return 3 if part.start == minute(0) else 0
+
+    database.run(write_derived, write({}, {a: minutes(4, 8)}, expected=expected))
+
+    assert shown(database) == [(0, 4, 3, "missing", 1)]
+
+
+def test_other_series_keep_their_gaps(database: Database) -> None:
+    """
+    An answer for one symbol says nothing about another.
+    """
+    a, b = add(database, "A", "B")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 0, 2), gap(b, 0, 2)]))
+    database.run(write_derived, write({}, {b: minutes(0, 9)}))
+
+    assert [one.ticker for one in database.run(list_gaps)] == ["A"]
+
+
+def test_failed_ranges_are_recorded_and_listed_by_filter(database: Database) -> None:
+    """
+    Ranges that were never answered are gaps of their own kind, found by kind, symbol, time and due date.
+    """
+    a, b = add(database, "A", "B")
+    database.run(record_failed, Timeframe.M1, [gap(a, 0, 5, "failed", next_check_at=minute(1)), gap(b, 5, 9, "failed")])
+
+    assert len(database.run(list_gaps, kinds=["failed"])) == 2
+    assert database.run(list_gaps, kinds=["missing"]) == []
+    assert [one.ticker for one in database.run(list_gaps, symbol_ids=[b])] == ["B"]
+    assert [one.ticker for one in database.run(list_gaps, due_by=minute(2))] == ["A"]
+    assert [one.ticker for one in database.run(list_gaps, within=minutes(5, 6))] == ["B"]
+    assert database.run(list_gaps, timeframes=[Timeframe.D1]) == []
+
+
+pairs = st.tuples(st.integers(0, 19), st.integers(1, 20)).filter(lambda pair: pair[0] < pair[1])
+sets = st.lists(pairs, max_size=4).map(lambda found: Ranges(minutes(*pair) for pair in found))
+
+
+@given(known=sets, proved=sets, missing=sets)
+def test_record_is_what_was_and_what_the_answer_says(known: Ranges, proved: Ranges, missing: Ranges) -> None:
+    """
+    Afterwards the gaps are those of before outside the answer, and those of the answer inside, none twice.
+    """
+    before = [
+        KnownGap(
+            id=number, symbol_id=1, range=part, expected_bars=1, kind="missing", attempts=1, first_seen_at=START,
+            last_checked_at=START, next_check_at=None, reason="", calendar_version="",
+        )
+        for number, part in enumerate(known)
+    ]  # fmt: skip
+    judged = proved | missing
+    touched = [one for one in before if judged & one.range]
+
+    changes = gap_changes(
+        touched, {1: judged}, [GapRecord(symbol_id=1, range=part, expected_bars=1, kind="missing") for part in missing]
+    )
+
+    changed_ids = set(changes.removed) | {one.id for one in changes.seen_again}
+    after = [one for one in before if one.id not in changed_ids] + [*changes.seen_again, *changes.added]
+    assert Ranges(one.range for one in after) == (known - judged) | missing
+    assert sum((one.range.length for one in after), timedelta()) == ((known - judged) | missing).length

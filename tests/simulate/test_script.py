@@ -1,5 +1,6 @@
 """The fault script: what fires when, and what is refused."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -139,3 +140,30 @@ def test_random_scripts_are_valid_and_seeded() -> None:
     FaultScript(lines, seed=7)
     assert lines == random_script(seed=7, count=200)
     assert {line["fault"] for line in random_script(seed=1, count=20, ids=["H11", "D12"])} == {"H11", "D12"}
+
+
+def test_random_scripts_can_be_quick() -> None:
+    """seconds_max caps every wait and hang."""
+    lines = random_script(seed=3, count=300, seconds_max=0.5)
+
+    told = [line["args"][name] for line in lines for name in ("seconds", "interval_s") if name in line["args"]]
+    assert told
+    assert max(told) <= 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_at_once_never_breaks_the_exchange(exchange: SimulatedExchange, ask: Ask, seed: int) -> None:
+    """Under a random script of all faults every request reaches its end in the log, and afterwards all is well."""
+    lines = random_script(seed=seed, count=120, rate=0.05, seconds_max=0.02)
+    exchange.set_faults([line for line in lines if line["args"].get("form") not in {"gzip_bomb", "endless"}])
+
+    token = None
+    for number in range(120):
+        with contextlib.suppress(httpx.TransportError, ValueError, RecursionError):
+            answer = ask(limit=number % 4 + 1, page_token=token)
+            page = answer.json()
+            token = page["next_page_token"] if answer.status_code == 200 and "bars" in page else None
+
+    assert len(exchange.requests) == 120
+    exchange.set_faults([])
+    assert ask().json()["bars"].keys() == {"AAPL", "MSFT"}

@@ -6,7 +6,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -20,18 +22,24 @@ from barfill.simulate.replies import Reply, compressed
 from barfill.simulate.sessions import HOUR_NS, MINUTE_NS, NEW_YORK, from_ns
 from barfill.simulate.wire import Page, Refusal, encode_json, encode_page, page_document
 
-_CACHE_BYTES = 192_000_000
+#: Of bodies; what is kept compressed beside them comes to about a third more.
+_CACHE_BYTES = 160_000_000
 #: Pages that end this long before what is visible cannot change any more.
 _SETTLED_AFTER_NS = 400 * 24 * HOUR_NS
 
 
+#: What a page fault stumbles over where an earlier one has been.
+_SPOILED_ALREADY = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
 @dataclass(slots=True)
 class Asked:
-    """A request as the endpoints see it: which one, its parameters and the symbol in the path."""
+    """A request as the endpoints see it: which one, its parameters, a symbol in the path, whether gzip is taken."""
 
     endpoint: str
     params: Mapping[str, str]
     path_symbol: str | None = None
+    accepts_gzip: bool = False
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -45,29 +53,37 @@ class Asked:
 
 
 @dataclass(slots=True)
+class _Encoded:
+    """A page's body, and the same compressed once somebody took it so."""
+
+    body: bytes
+    zipped: bytes | None = None
+
+
+@dataclass(slots=True)
 class _BodyCache:
     """Encoded pages, the least recently used ones dropped."""
 
-    bodies: "OrderedDict[object, tuple[bytes, bytes]]" = field(default_factory=OrderedDict)
+    pages: "OrderedDict[object, _Encoded]" = field(default_factory=OrderedDict)
     size: int = 0
     lock: Lock = field(default_factory=Lock)
 
-    def get(self, key: object) -> tuple[bytes, bytes] | None:
+    def get(self, key: object) -> _Encoded | None:
         with self.lock:
-            found = self.bodies.get(key)
+            found = self.pages.get(key)
             if found is not None:
-                self.bodies.move_to_end(key)
+                self.pages.move_to_end(key)
             return found
 
-    def put(self, key: object, value: tuple[bytes, bytes]) -> None:
+    def put(self, key: object, page: _Encoded) -> None:
         with self.lock:
-            if key in self.bodies:
+            if key in self.pages:
                 return
-            self.bodies[key] = value
-            self.size += len(value[0]) + len(value[1])
-            while self.size > _CACHE_BYTES and len(self.bodies) > 1:
-                _, dropped = self.bodies.popitem(last=False)
-                self.size -= len(dropped[0]) + len(dropped[1])
+            self.pages[key] = page
+            self.size += len(page.body)
+            while self.size > _CACHE_BYTES and len(self.pages) > 1:
+                _, dropped = self.pages.popitem(last=False)
+                self.size -= len(dropped.body)
 
 
 class Answers:
@@ -122,30 +138,39 @@ class Answers:
             occasion.query = query
         loop = asyncio.get_running_loop()
         if not faults:
-            body, zipped = await loop.run_in_executor(self._pool, self._body, query)
-            return Reply(200, body, zipped=zipped)
+            make = partial(self._encoded, query, with_gzip=asked.accepts_gzip)
+            encoded = await loop.run_in_executor(self._pool, make)
+            return Reply(200, encoded.body, zipped=encoded.zipped)
         return await loop.run_in_executor(self._pool, self._spoiled, query, faults)
 
     @property
     def _plan(self) -> Entitlement:
         return Entitlement(self._is_free, self._clock.now_ns())
 
-    def _body(self, query: BarsQuery) -> tuple[bytes, bytes]:
+    def _encoded(self, query: BarsQuery, *, with_gzip: bool) -> _Encoded:
         visible_ns = self._plan.visible_ns(query.feed)
         # Bars appear minute by minute, so within a minute equal queries have equal answers.
         is_settled = query.end_ns < visible_ns - _SETTLED_AFTER_NS
         key = (query, 0 if is_settled else visible_ns // MINUTE_NS)
         found = self._cache.get(key)
         if found is None:
-            body = encode_page(make_page(self._market, query, visible_ns))
-            found = (body, compressed(body))
+            found = _Encoded(encode_page(make_page(self._market, query, visible_ns)))
             self._cache.put(key, found)
+        if with_gzip and found.zipped is None:
+            found.zipped = compressed(found.body)
         return found
 
     def _spoiled(self, query: BarsQuery, faults: list[tuple[Fault, Occasion]]) -> Reply:
         document: dict[str, Any] = page_document(self.page(query))
-        for fault, occasion in faults:
-            document = fault.act(occasion, document)
+        for number, (fault, occasion) in enumerate(faults):
+            if number == 0:
+                document = fault.act(occasion, document)
+                continue
+            try:
+                document = fault.act(occasion, deepcopy(document))
+            except _SPOILED_ALREADY:
+                # The faults before it left nothing that it can spoil: stamps that are numbers, rows without a close.
+                occasion.decline()
         return Reply(200, encode_json(document))
 
     def _reference(self, asked: Asked) -> Any:

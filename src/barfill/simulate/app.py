@@ -15,7 +15,7 @@ from barfill.simulate.answers import Answers, Asked
 from barfill.simulate.clock import MovableClock
 from barfill.simulate.faults.script import FaultScript
 from barfill.simulate.ledger import Allowance, Ledger, Request
-from barfill.simulate.replies import Reply, send_reply
+from barfill.simulate.replies import Reply, accepts_gzip, send_reply
 from barfill.simulate.wire import encode_json
 
 REQUEST_LINE_BYTES_MAX = 8192
@@ -65,7 +65,7 @@ def _vendor_handler(floor: Floor, endpoint: str, host: str) -> _Handler:
         fault: str | None = None
         reply = _refused(request, floor, host, allowance)
         if reply is None:
-            asked = Asked(endpoint, request.query, request.match_info.get("symbol"))
+            asked = Asked(endpoint, request.query, request.match_info.get("symbol"), accepts_gzip(request))
             reply, fault = await floor.answers.reply(asked, floor.script)
         # An empty value is a fault's way of leaving a header out.
         reply.headers = {name: text for name, text in {**allowance.headers(), **reply.headers}.items() if text}

@@ -9,8 +9,11 @@ A script is a list of lines, read in order for each request:
 
 Every key of ``match`` is optional and narrows: ``symbol`` (is among those asked for), ``endpoint``, ``timeframe``
 (m1 or 1Min), then of the requests that fit: only the ``nth``, each ``every``-th, a share ``rate`` (seeded), at most
-``times``. All page faults that fire are applied in order; the first reply or wire fault that fires decides how the
-reply looks.
+``times``. A symbol in the match also narrows what a page fault spoils to that symbol's rows.
+
+All page faults that fire are applied in order; the first reply or wire fault that fires decides how the reply looks. A
+fault that finds nothing to spoil (no rows of the symbol, no token, rows that an earlier fault made unusable) does not
+count towards ``times``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +28,7 @@ from barfill.simulate.timeframes import Timeframe, named_timeframe
 ENDPOINTS = ("asset", "assets", "bars", "calendar", "clock", "symbol_bars")
 PROVIDERS = ("alpaca", "finnhub", "massive", "tradier")
 _MATCH_KEYS = ("provider", "symbol", "endpoint", "timeframe", "nth", "every", "rate", "times")
+_DURATIONS = ("seconds", "interval_s")
 _LINE_KEYS = ("match", "fault", "args")
 
 
@@ -100,13 +104,25 @@ class FaultScript:
             )
 
 
-def random_script(seed: int, count: int, ids: Sequence[str] | None = None, rate: float = 0.02) -> list[dict[str, Any]]:
-    """A script of *count* lines drawn from *ids* (all, if None): each fires on a share *rate* of the requests."""
+def random_script(
+    seed: int, count: int, ids: Sequence[str] | None = None, *, rate: float = 0.02, seconds_max: float | None = None
+) -> list[dict[str, Any]]:
+    """
+    A script of *count* lines drawn from the catalogue, the same for the same seed.
+
+    Args:
+        ids: What to draw from; None is everything.
+        rate: Share of the requests that each line fires on.
+        seconds_max: Caps how long waits and hangs last, for tests that cannot wait minutes.
+    """
     rng = Random(seed)
     entries = [find_fault(id_) for id_ in ids] if ids is not None else list(catalogue().values())
     lines = []
     for entry in rng.choices(entries, k=count):
         args = {name: rng.choice(arg.choices) for name, arg in entry.args.items() if arg.choices}
+        if seconds_max is not None:
+            capped = {name: min(entry.args[name].default, seconds_max) for name in _DURATIONS if name in entry.args}
+            args |= capped
         lines.append({"match": {"provider": "alpaca", "rate": rate}, "fault": entry.id, "args": args})
     return lines
 

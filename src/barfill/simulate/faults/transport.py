@@ -182,7 +182,11 @@ def _document(reply: Reply) -> Document | None:
     """The page as plain values, None where the reply is none."""
     if reply.status != HTTPStatus.OK:
         return None
-    document: Any = msgspec.json.decode(reply.body)
+    try:
+        document: Any = msgspec.json.decode(reply.body)
+    except msgspec.DecodeError:
+        # A page fault has been there already.
+        return None
     return document if isinstance(document, dict) and "bars" in document else None
 
 

@@ -1,5 +1,5 @@
 """
-Writes docs/reference/cli.md and settings.md from the program itself; with --check, says whether they are up to date.
+Writes the references in docs/reference that follow from the program; with --check, says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import click
 
 from barfill.cli.main import barfill
 from barfill.settings import FILE_NAME, SETTINGS
+from barfill.simulate import fault_table
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by `make docs` from the program. Change the program, not this file. -->"
@@ -47,6 +48,20 @@ def settings_reference() -> str:
     lines.append(SWITCHES)
     return "\n".join(lines)
 
+
+def faults_reference() -> str:
+    """Every fault of the simulated exchange with its arguments."""
+    return "\n".join([FAULTS_INTRODUCTION.format(made=MADE), fault_table(), ""])
+
+
+FAULTS_INTRODUCTION = """\
+# Faults of the simulated exchange
+
+{made}
+
+How to put them into a script: [the simulated exchange](../simulate.md). H: what goes wrong on the wire; D: what is wrong
+with the data. Stages: `reply` acts instead of the page, `page` on its rows and token, `wire` on its bytes.
+"""
 
 CLI_INTRODUCTION = """
 Results go to stdout, progress and advice to stderr. Exit codes: 0 done and complete; 1 something failed; 2 usage or
@@ -84,7 +99,7 @@ sentence; `BARFILL_CRASH_AT=k8:3` kills the process at a named point, for tests 
 [architecture](../architecture.md)).
 """
 
-REFERENCES = {"cli.md": cli_reference, "settings.md": settings_reference}
+REFERENCES = {"cli.md": cli_reference, "settings.md": settings_reference, "faults.md": faults_reference}
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
 from barfill.cli.matrix import LEGEND, matrix_table, shown_rows, summary_lines
-from barfill.cli.progress import Watcher, plan_line, watcher
+from barfill.cli.progress import Watcher, watcher
 from barfill.cli.terminal import clean, console, counted, json_option, print_json, say, shown_bytes, shown_duration
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, BackfillReport, Failure
@@ -147,7 +147,7 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
                 with _stopping(engine):
                     report = await engine.run(request)
     if wish.is_dry_run:
-        _show_estimate(estimate, settings, as_json=wish.as_json)
+        _show_estimate(estimate, as_json=wish.as_json)
         return EXIT_FAILED if failures else EXIT_COMPLETE
     report = _with_failures(report, failures)
     _write_report(report, wish.output)
@@ -250,26 +250,21 @@ def _with_failures(report: BackfillReport, failures: tuple[Failure, ...]) -> Bac
     return replace(report, summary=summary, failures=(*failures, *report.failures))
 
 
-def _show_estimate(estimate: PlanEstimate, settings: Settings, *, as_json: bool) -> None:
+def _show_estimate(estimate: PlanEstimate, *, as_json: bool) -> None:
     if as_json:
         by_timeframe = {timeframe.label: calls for timeframe, calls in estimate.by_timeframe.items()}
         derived = [timeframe.label for timeframe in estimate.derived]
         print_json(asdict(estimate) | {"by_timeframe": by_timeframe, "derived": derived})
         return
     fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
-    lines = [
-        ("Slices", f"{estimate.slices:,}" + (f" ({estimate.resumed:,} taken up)" if estimate.resumed else "")),
-        ("Calls", f"{estimate.calls:,}" + (f" ({fetched})" if fetched else "")),
-        ("Time", f"{shown_duration(estimate.minutes * 60)} at the rate limit"),
-        ("Rows", f"{estimate.rows:,} on all pages, extended hours included"),
-        ("Bars", f"{estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}"),
-    ]
+    click.echo(f"Slices    {estimate.slices:,}" + (f" ({estimate.resumed:,} taken up)" if estimate.resumed else ""))
+    click.echo(f"Calls     {estimate.calls:,}" + (f" ({fetched})" if fetched else ""))
+    click.echo(f"Time      {shown_duration(estimate.minutes * 60)} at the rate limit")
+    click.echo(f"Rows      {estimate.rows:,} on all pages, extended hours included")
+    click.echo(f"Bars      {estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}")
     if estimate.derived:
-        lines.append(("Derived", ", ".join(timeframe.label for timeframe in estimate.derived)))
-    click.echo(f"Plan: {plan_line(estimate)}.")
-    for label, text in lines:
-        click.echo(f"  {label:<9} {text}")
-    click.echo("Nothing was fetched. Run it without --dry-run to do it.")
+        click.echo(f"Derived   {', '.join(timeframe.label for timeframe in estimate.derived)}")
+    click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
 
 
 def _show_report(report: BackfillReport) -> None:

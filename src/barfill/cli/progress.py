@@ -41,7 +41,7 @@ def watcher(*, is_terminal: bool) -> Watcher:
 
 def plan_line(estimate: PlanEstimate) -> str:
     """What a plan will cost, in a sentence."""
-    if estimate.slices == 0 and not estimate.derived:
+    if estimate.calls == 0 and estimate.bars == 0:
         return "nothing to fetch: all of it is covered"
     fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]

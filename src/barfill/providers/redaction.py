@@ -21,7 +21,7 @@ ECHO_LENGTH_MIN = 12
 
 _HEADER = re.compile(
     r"""(?ix) (apca-api-(?:key-id|secret-key) | x-api-key | x-finnhub-token | (?:proxy-)?authorization)
-        (["'\s]*[:=,]\s*b?["']?) (?:bearer\s+|basic\s+)? [^\s"',)\]}]+"""
+        (["'\s]*[:=,]\s*(?:b(?=["']))?["']?) (?:bearer\s+|basic\s+)? [^\s"',)\]}]+"""
 )
 _PARAMETER = re.compile(r"""(?i)([?&](?:api_?key|token|access_token|secret|password)=)[^&\s"'<>)\]]+""")
 _FORMATTER = logging.Formatter()

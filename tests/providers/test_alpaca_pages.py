@@ -1,0 +1,454 @@
+"""Alpaca's pages: what is read, what is set aside row by row, and what is refused as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from barfill.core.bars import COLUMN_NAMES, NO_TRADE_COUNT
+from barfill.core.page import BarsQuery, Page
+from barfill.core.ranges import from_us, to_us
+from barfill.core.timeframe import Timeframe
+from barfill.errors import BadResponse
+from barfill.providers.alpaca import Alpaca
+from barfill.providers.alpaca_decode import Contents, decode_general, decode_typed
+from barfill.providers.base import HttpResponse
+from tests.providers.conftest import KEY, SECRET, bars_query
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+LATEST_US = to_us(NOW)
+JSON = {"content-type": "application/json"}
+
+Row = dict[str, object]
+
+
+def row(**changes: object) -> Row:
+    """A good one-minute bar of 2024-03-05, with changes; None takes a key away."""
+    good: Row = {"t": "2024-03-05T15:00:00Z", "o": 10.5, "h": 12, "l": 10, "c": 11.25, "v": 100, "n": 7, "vw": 11.1}
+    return {key: value for key, value in {**good, **changes}.items() if value is not ...}
+
+
+def parse(page: object, query: BarsQuery | None = None, *, page_size: int = 10_000) -> Page:
+    """What the adapter makes of a page that arrived now."""
+    body = page if isinstance(page, bytes) else json.dumps(page).encode()
+    provider = Alpaca(KEY, SECRET, page_size=page_size)
+    return provider.parse_bars(query or bars_query(), HttpResponse(200, JSON, body, NOW))
+
+
+def page_of(*rows: object, token: object = None) -> dict[str, object]:
+    """A page of AAPL."""
+    return {"bars": {"AAPL": list(rows)}, "next_page_token": token}
+
+
+def refusal(page: object, query: BarsQuery | None = None, *, page_size: int = 10_000) -> str:
+    """The reason for which a page is refused."""
+    with pytest.raises(BadResponse) as caught:
+        parse(page, query, page_size=page_size)
+    return caught.value.reason
+
+
+def test_a_page_becomes_columns() -> None:
+    """Rows keep their order, symbols theirs, values all digits; token, feed and basis are there."""
+    page = parse(
+        {
+            "bars": {"NIO": [row(), row(t="2024-03-05T15:01:00Z", v=9099.618093)], "AAPL": [row(o=9.0000000001)]},
+            "next_page_token": "QUFQTA==",
+        },
+        bars_query("AAPL", "NIO"),
+    )
+
+    assert page.symbols == ("NIO", "AAPL")
+    assert page.rows.symbol.tolist() == [0, 0, 1]
+    assert [from_us(ts).minute for ts in page.rows.ts] == [0, 1, 0]
+    assert page.rows.volume.tolist() == [100, 9099.618093, 100]
+    assert page.rows.open.tolist() == [10.5, 10.5, 9.0000000001]
+    assert page.rows.trade_count.tolist() == [7, 7, 7]
+    assert (page.next_token, page.feed, page.basis, page.received) == ("QUFQTA==", "sip", "raw", 3)
+
+
+def test_what_is_not_given_is_marked() -> None:
+    """Rows without count and vwap are good rows."""
+    page = parse(page_of(row(n=..., vw=...), row(n=None, vw=None)))
+
+    assert page.rows.trade_count.tolist() == [NO_TRADE_COUNT] * 2
+    assert np.isnan(page.rows.vwap).all()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"bars": {}, "next_page_token": None},
+        {"bars": {"AAPL": []}, "next_page_token": None},
+        {"bars": None, "next_page_token": None},
+        {"bars": "null"},
+        {"next_page_token": None},
+        {"bars": {"AAPL": None}},
+        {"bars": [], "symbol": "AAPL"},
+        {},
+    ],
+)
+def test_a_page_without_rows_is_a_page(page: object) -> None:
+    """Nothing, null, or no key at all is a page without rows and without symbols (H11, H12)."""
+    parsed = parse(page)
+
+    assert (parsed.received, parsed.symbols, parsed.next_token) == (0, (), None)
+
+
+def test_an_empty_page_with_a_token_goes_on() -> None:
+    """Only a null token ends the chain (H20)."""
+    assert parse({"bars": {}, "next_page_token": "abc"}).next_token == "abc"
+    assert parse({"bars": None, "next_page_token": "abc"}).next_token == "abc"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"bars": [row()], "symbol": "AAPL", "next_page_token": None},
+        {"bars": [row()]},
+        {"bars": row()},
+        {"bars": {"AAPL": row()}},
+    ],
+)
+def test_other_shapes_of_the_same_rows_are_read(page: object) -> None:
+    """The single-symbol form and an object instead of a list hold the same row (H12)."""
+    assert parse(page).rows.close.tolist() == [11.25]
+
+
+@pytest.mark.parametrize("key", ["o", "h", "l", "c", "v"])
+@pytest.mark.parametrize("value", [None, "", "NaN", "N/A", "Infinity", True, [], {}, "10.5", ..., 10**400])
+def test_a_row_without_a_number_is_set_aside(key: str, value: object) -> None:
+    """One unreadable price or volume rejects its row by Q04, with its JSON; the others stay (D01)."""
+    page = parse(page_of(row(), row(t="2024-03-05T15:01:00Z", **{key: value}), row(t="2024-03-05T15:02:00Z")))
+
+    (rejected,) = page.rejected
+    assert len(page.rows) == 2
+    assert (rejected.symbol, rejected.rule) == ("AAPL", "Q04")
+    assert rejected.ts == to_us(datetime(2024, 3, 5, 15, 1, tzinfo=UTC))
+    assert json.loads(rejected.raw)["t"] == "2024-03-05T15:01:00Z"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2024-03-05",
+        "2024-03-05T15:00:00",
+        "2024-13-05T15:00:00Z",
+        "2024-02-30T15:00:00Z",
+        "2024-03-05T25:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "1989-12-31T23:59:59Z",
+        "2024-06-03T00:00:00Z",
+        "55840-01-01T00:00:00Z",
+        1_709_650,
+        17_096_508_000,
+        -1_709_650_800,
+        1709650800.5,
+        True,
+        None,
+        [],
+        ...,
+        "\u0662024-03-05T15:00:00Z",
+    ],
+)
+def test_a_stamp_that_can_be_none_is_set_aside(stamp: object) -> None:
+    """A stamp without zone, out of any calendar, before 1990 or after tomorrow rejects its row by Q01 (D14)."""
+    page = parse(page_of(row(), row(t=stamp)))
+
+    assert len(page.rows) == 1
+    assert [(one.rule, one.ts) for one in page.rejected] == [("Q01", None)]
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        1_709_650_800,
+        1_709_650_800_000,
+        1_709_650_800_000_000,
+        1_709_650_800_000_000_000,
+        "1709650800",
+        "2024-03-05T15:00:00.000Z",
+        "2024-03-05T15:00:00.000000000Z",
+        "2024-03-05T10:00:00-05:00",
+        "2024-03-05T15:00:00+00:00",
+    ],
+)
+def test_every_way_to_write_an_instant_is_read(stamp: object) -> None:
+    """Numbers tell their unit by their digits; RFC 3339 may have a fraction and an offset (D14)."""
+    page = parse(page_of(row(t=stamp)))
+
+    assert page.rows.ts.tolist() == [to_us(datetime(2024, 3, 5, 15, tzinfo=UTC))]
+
+
+@pytest.mark.parametrize(
+    "change", [{"n": -1}, {"n": 1.5}, {"n": "x"}, {"n": True}, {"n": 2**63}, {"vw": "x"}, {"vw": []}]
+)
+def test_a_bad_count_or_vwap_sets_its_row_aside(change: Mapping[str, object]) -> None:
+    """Where given, count and vwap must be numbers (Q10)."""
+    page = parse(page_of(row(), row(**change)))
+
+    assert [one.rule for one in page.rejected] == ["Q10"]
+    assert len(page.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("volume", "stored"), [(1.300741e06, 1300741.0), (0, 0.0), (-1, -1.0), (1e16, 1e16), (2**63, 2.0**63)]
+)
+def test_volumes_are_kept_exactly(volume: float, stored: float) -> None:
+    """Fractions, exponents and odd values are not for this layer to judge (D18)."""
+    assert parse(page_of(row(v=volume))).rows.volume.tolist() == [stored]
+
+
+def test_the_json_of_a_rejected_row_is_as_sent() -> None:
+    """Evidence keeps its own spelling of numbers."""
+    bad = b'{"t":"2024-03-05T15:00:00Z","o":1.50,"h":"NaN","l":1e0,"c":1.5,"v":1,"extra":"x"}'
+
+    page = parse(b'{"bars":{"AAPL":[' + json.dumps(row()).encode() + b"," + bad + b"]}}")
+
+    assert page.rejected[0].raw == bad.decode()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(o=...)],
+        [row(t=...), row(t=...)],
+        [{**row(c=...), "close": 1}],
+        [row(o="10.5"), row(o="10.6")],
+        [row(vw="11.1")],
+        [row(n="7")],
+        [[1, 2, 3]],
+        ["row"],
+    ],
+)
+def test_another_schema_is_refused_as_a_whole(rows: list[object]) -> None:
+    """A key that no row has, or numbers that are text in every row, mean that the contract has changed (H30)."""
+    assert refusal(page_of(*rows)) == "schema"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"results": [row()]},
+        {"bars": {"AAPL": [row()]}, "nextPageToken": "abc"},
+        {"bars": {"AAPL": [row()]}, "next_page_token": 7},
+        {"bars": 7},
+        {"bars": {"AAPL": 7}},
+    ],
+)
+def test_a_renamed_or_mistyped_field_is_refused(page: object) -> None:
+    """A list or token under another name never reads as 'no rows' or 'last page' (H30)."""
+    assert refusal(page) == "schema"
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """What a provider adds does no harm (H30)."""
+    page = parse({**page_of(row(z={"deep": [1]}), row(x="1")), "took_ms": 3})
+
+    assert (len(page.rows), len(page.rejected)) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"bars":{"AAPL":[',
+        b'{"bars":{},"next_page_token":null}{"bars":{}}',
+        b'{"bars":{"AAPL":[' + json.dumps(row()).encode().replace(b"10.5", b"NaN") + b"]}}",
+        b'{"bars":{"AAPL":[' + json.dumps(row()).encode().replace(b"10.5", b"Infinity") + b"]}}",
+        b'{"bars":{"AAPL":[' + json.dumps(row()).encode().replace(b"10.5", b"1e400") + b"]}}",
+        b'{"bars":{"AAPL":[' + json.dumps(row()).encode().replace(b'"v"', b'"o": 3, "v"') + b"]}}",
+        b'{"bars":{"AAPL":[]},"bars":{}}',
+        b'{"bars":{"AAPL":[' + json.dumps(row()).encode() + b'],"AAPL":[]}}',
+        b'{"bars":{},"x":1e999}',
+        b'{"bars":{},"x":"\xff"}',
+        b'\xef\xbb\xbf{"bars":{}}',
+    ],
+)
+def test_lax_json_is_refused(body: bytes) -> None:
+    """Cut, doubled, with NaN or overflow or a key twice: no such page is believed (H16)."""
+    assert refusal(body) == "json"
+
+
+def test_oversized_answers_are_refused_unread() -> None:
+    """More than twice the rows asked for, endless lists and nesting bombs are too large (H31)."""
+    nested = b"[" * 100_000 + b"]" * 100_000
+    bombs: list[tuple[object, int]] = [
+        (page_of(*[row()] * 21), 10),
+        (b'{"bars":{},"x":[' + b"0," * 1_000_000 + b"0]}", 10),
+        (b'{"bars":{},"x":"' + b"0" * 1_000_000 + b'"}', 10),
+        (b'{"bars":' + nested + b"}", 10_000),
+        (b'{"bars":{},"x":' + nested + b"}", 10_000),
+        (b'{"bars":{"AAPL":[{"t":' + nested + b"}]}}", 10_000),
+    ]
+
+    assert [refusal(page, page_size=page_size) for page, page_size in bombs] == ["too_large"] * len(bombs)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"bars": {"AAPL": [row()], "MSFT": [row()]}},
+        {"bars": [row()], "symbol": "MSFT"},
+        {"bars": {"aapl": [row()]}},
+        {"bars": {"MSFT": [row(o=None)]}},
+        b'{"bars":{"\\ud800":[' + json.dumps(row()).encode() + b"]}}",
+    ],
+)
+def test_rows_of_a_symbol_not_asked_for_refuse_the_page(page: object) -> None:
+    """One foreign symbol is enough: the answer belongs to another question (H27, Q16)."""
+    assert refusal(page) == "wrong_symbol"
+
+
+@pytest.mark.parametrize("echo", [{"currency": "EUR"}, {"feed": "iex"}, {"adjustment": "split"}])
+def test_an_answer_that_calls_itself_something_else_is_refused(echo: Mapping[str, object]) -> None:
+    """Another currency, feed or basis than asked for is no answer; the same one is (H29, Q17)."""
+    assert refusal({**page_of(row()), **echo}) == "wrong_variant"
+    assert len(parse({**page_of(row()), "currency": "USD", "feed": "sip", "adjustment": "raw"}).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("stamp", "is_near"),
+    [
+        ("2024-03-06T15:00:00Z", True),
+        ("2024-03-06T14:59:00Z", True),
+        ("2024-03-06T05:00:00Z", True),
+        ("2024-03-07T04:59:00Z", True),
+        ("2024-03-06T04:59:00Z", False),
+        ("2024-03-07T05:01:00Z", False),
+        ("2017-03-06T15:00:00Z", False),
+        ("2024-05-30T15:00:00Z", False),
+    ],
+)
+def test_rows_far_out_of_the_range_refuse_the_page(stamp: str, is_near: bool) -> None:
+    """Out of range within the session is left to the rules (W01); farther out, the page is refused (H28, Q02)."""
+    query = bars_query(start="2024-03-06T15:30", end="2024-03-06T20:00")
+    page = page_of(row(t="2024-03-06T16:00:00Z"), row(t=stamp))
+
+    if is_near:
+        assert len(parse(page, query).rows) == 2
+    else:
+        assert refusal(page, query) == "out_of_range"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2024-03-08T05:00:00Z",
+        "2024-03-08T00:00:00Z",
+        "2024-03-08T04:00:00Z",
+        "2024-03-08T14:30:00Z",
+        "2024-03-08T21:00:00Z",
+        "2024-03-09T01:00:00Z",
+        "2024-03-08T05:00:00.000Z",
+        1_709_874_000,
+    ],
+)
+def test_a_day_is_stamped_by_its_session_date(stamp: object) -> None:
+    """Midnight, open and close of New York and the bare date all mean 2024-03-08 (D15)."""
+    query = bars_query(timeframe=Timeframe.D1, start="2024-03-04", end="2024-03-09")
+
+    assert parse(page_of(row(t=stamp)), query).rows.ts.tolist() == [to_us(datetime(2024, 3, 8, tzinfo=UTC))]
+
+
+def test_summer_days_are_stamped_by_their_session_date_too() -> None:
+    """The same in daylight saving time, mixed on one page, for rejected rows as well."""
+    query = bars_query(timeframe=Timeframe.D1, start="2023-07-03", end="2023-07-08")
+    stamps = ["2023-07-03T04:00:00Z", "2023-07-05T00:00:00Z", "2023-07-06T13:30:00Z", "2023-07-07T20:00:00Z"]
+
+    page = parse(page_of(*[row(t=stamp) for stamp in stamps], row(t="2023-07-07T04:00:00Z", o=None)), query)
+
+    assert [from_us(ts).day for ts in page.rows.ts] == [3, 5, 6, 7]
+    assert page.rejected[0].ts == to_us(datetime(2023, 7, 7, tzinfo=UTC))
+
+
+def test_rows_stay_in_the_order_sent() -> None:
+    """Descending and off-grid rows are kept as they are: sorting and judging is for the rules (H32, Q03)."""
+    stamps = ["2024-03-05T15:02:00Z", "2024-03-05T15:00:14Z", "2024-03-05T15:01:00Z"]
+
+    page = parse(page_of(*[row(t=stamp) for stamp in stamps]))
+
+    assert [from_us(ts).strftime("%M:%S") for ts in page.rows.ts] == ["02:00", "00:14", "01:00"]
+
+
+def assert_equal(one: Contents, other: Contents) -> None:
+    """All that was read is the same, to the bit."""
+    assert (one.tickers, one.next_token, one.rejected) == (other.tickers, other.next_token, other.rejected)
+    for name in COLUMN_NAMES:
+        left, right = getattr(one.rows, name), getattr(other.rows, name)
+        assert left.dtype == right.dtype
+        assert left.tobytes() == right.tobytes(), name
+
+
+numbers = st.one_of(
+    st.integers(0, 10**6),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.decimals(0, 10**6, places=4, allow_nan=False).map(float),
+)
+stamps = st.datetimes(datetime(1990, 1, 1), datetime(2024, 5, 31)).map(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+good_rows: st.SearchStrategy[Row] = st.fixed_dictionaries(
+    {"t": stamps, "o": numbers, "h": numbers, "l": numbers, "c": numbers, "v": numbers},
+    optional={"n": st.integers(0, 2**53), "vw": numbers},
+)
+odd_values = st.one_of(st.none(), st.booleans(), st.text(max_size=4), numbers, st.just([]), st.just({"a": "b"}))
+odd_rows: st.SearchStrategy[Row] = st.dictionaries(
+    st.sampled_from(["t", "o", "h", "l", "c", "v", "n", "vw", "x"]), odd_values
+)
+
+
+def pages(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[dict[str, object]]:
+    """Pages of some symbols."""
+    return st.fixed_dictionaries(
+        {"bars": st.dictionaries(st.sampled_from(["AAPL", "MSFT", "BRK.B", "É"]), st.lists(rows, max_size=4))},
+        optional={
+            "next_page_token": st.one_of(st.none(), st.text("QUFx=|é", max_size=5)),
+            "currency": st.sampled_from(["USD", "EUR"]),
+        },
+    )
+
+
+@settings(deadline=None, max_examples=300)
+@given(page=pages(good_rows), is_escaped=st.booleans(), is_indented=st.booleans())
+def test_both_paths_read_a_good_page_alike(page: dict[str, object], is_escaped: bool, is_indented: bool) -> None:
+    """The typed path takes every page that keeps the contract, and reads what the general one reads."""
+    body = json.dumps(page, ensure_ascii=is_escaped, indent=1 if is_indented else None).encode()
+
+    typed = decode_typed(body, latest_us=LATEST_US)
+
+    assert typed is not None
+    assert_equal(typed, decode_general(body, bars_query("AAPL", "MSFT"), latest_us=LATEST_US))
+
+
+@settings(deadline=None, max_examples=300)
+@given(page=pages(st.one_of(good_rows, odd_rows)))
+def test_the_typed_path_never_sees_more_than_the_general_one(page: dict[str, object]) -> None:
+    """Whatever is wrong with a page, the typed path declines it or reads just what the general one reads."""
+    body = json.dumps(page).encode()
+
+    typed = decode_typed(body, latest_us=LATEST_US)
+
+    if typed is not None:
+        assert_equal(typed, decode_general(body, bars_query("AAPL", "MSFT"), latest_us=LATEST_US))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    body=st.one_of(
+        st.binary(max_size=60), st.text(alphabet='{}[]":,01eE-.nulNtrafsbAPLo ', max_size=60).map(str.encode)
+    )
+)
+def test_garbage_is_refused_and_nothing_worse(body: bytes) -> None:
+    """Any bytes give a page or a BadResponse."""
+    reason, received = "", 0
+    try:
+        received = parse(body).received
+    except BadResponse as error:
+        reason = error.reason
+
+    assert reason in {"", "json", "body", "schema", "wrong_symbol", "too_large"}
+    assert received == 0

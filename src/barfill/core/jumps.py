@@ -51,8 +51,8 @@ class References:
     What is known around the rows of a page.
 
     Attributes:
-        last_closes: The stored close before each symbol's rows, by symbol index; NaN where unknown: then the median
-            of the symbol's first rows stands in, so that a bad first row is judged by those after it.
+        last_closes: The stored close before each symbol's rows, by symbol index; NaN where unknown: then the
+            level that most rows on the page have stands in, so that a bad first row is judged by those after it.
         later_closes: The stored close after each symbol's rows, NaN where unknown. It tells whether a level that
             the page ends in has lasted; without it such rows are held.
         known_splits: By symbol index.
@@ -157,11 +157,12 @@ class _Series:
 def _judge_series(series: _Series) -> tuple[NDArray[np.uint8], list[int]]:
     """Cuts the rows where the close jumps and judges each level as a whole."""
     close = series.rows.close
-    reference = series.last_close
-    if np.isnan(reference):
-        reference = float(np.median(close[: 2 * series.bars_min]))
     cuts = np.flatnonzero(_is_beyond(close[1:], close[:-1])) + 1
     bounds = [0, *cuts.tolist(), len(close)]
+    reference = series.last_close
+    if np.isnan(reference):
+        longest = int(np.argmax(np.diff(bounds)))
+        reference = float(np.median(close[bounds[longest] : bounds[longest + 1]]))
     fate = np.zeros(len(close), np.uint8)
     leaps: list[int] = []
     for start, end in pairwise(bounds):

@@ -25,7 +25,7 @@ from barfill.core.judged import BlockedSlots, HeldRow, Judged, Remark, RowCounts
 from barfill.core.jumps import Fate, KnownSplit, References, find_jumps
 from barfill.core.page import RAW, BarsQuery, Page, RejectedRow
 from barfill.core.placing import place, slots_of
-from barfill.core.ranges import to_us
+from barfill.core.ranges import to_us, utc
 from barfill.core.reasons import Rule, raw_json, reason_of
 from barfill.core.remarks import remark, value_remarks
 from barfill.core.sheet import Row, Sheet
@@ -98,6 +98,7 @@ def judge(
         OutsideCalendar: The query reaches beyond the calendar.
         LedgerImbalance: Q00 does not hold.
     """
+    now = utc(now, name="now")
     _check_variant(page, query)
     malformed = _check_symbols(page, query)
     sheet = Sheet(page.rows)

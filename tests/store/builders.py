@@ -100,7 +100,9 @@ def query(database: Database, text: str, *parameters: object) -> list[tuple[Any,
 
 
 def _series(rows: Rows, proved: Mapping[int, Ranges | Range] | None, more: dict[str, Any]) -> dict[str, Any]:
-    ids = more.pop("ids", None) or sorted(set(rows) | set(proved or {}) | {gap.symbol_id for gap in more.get("gaps", ())})
+    ids = more.pop("ids", None) or sorted(
+        set(rows) | set(proved or {}) | {gap.symbol_id for gap in more.get("gaps", ())}
+    )
     layout = {name: more.pop(name) for name in ("has_vwap", "has_trades") if name in more}
     return {
         "timeframe": Timeframe.M1,

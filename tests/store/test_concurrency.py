@@ -120,7 +120,9 @@ def test_killed_migration_leaves_nothing(any_server_url: str, tmp_path: Path) ->
     slow.write_text("create table half (id integer); select pg_sleep(30); create table whole (id integer);")
     with empty_database(any_server_url) as database:
         process = migrating(database.url, tmp_path)
-        _wait_for(database, "select 1 from pg_stat_activity where query like '%pg_sleep(30)%' and wait_event = 'PgSleep'")
+        _wait_for(
+            database, "select 1 from pg_stat_activity where query like '%pg_sleep(30)%' and wait_event = 'PgSleep'"
+        )
         process.kill()
         process.communicate()
         # The server notices only when the statement ends, so it is ended here.

@@ -27,7 +27,13 @@ def shown(database: Database) -> list[tuple[Any, ...]]:
     listed = [one.gap for one in database.run(list_gaps)]
     number = timedelta(minutes=1)
     return [
-        ((one.range.start - START) // number, (one.range.end - START) // number, one.expected_bars, one.kind, one.attempts)
+        (
+            (one.range.start - START) // number,
+            (one.range.end - START) // number,
+            one.expected_bars,
+            one.kind,
+            one.attempts,
+        )
         for one in listed
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barfill.core.ranges import Ranges
+from barfill.core.ranges import Ranges, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.store.bars import read_bars, stored_starts
 from barfill.store.database import Database
@@ -15,7 +15,6 @@ from barfill.store.pages import write_page
 from barfill.store.series import read_series
 from barfill.store.writes import PageOutcome
 from tests.store.builders import MINUTE_US, START, add, claimed_run, minute, minutes, page, query
-from barfill.core.ranges import to_us
 
 MINUTES = 24
 SYMBOLS = 3
@@ -54,7 +53,9 @@ class Model:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pages=pages)
-def test_pages_do_what_a_dictionary_would_do(database: Database, pages: list[tuple[dict[int, dict[int, float]], dict[int, tuple[int, int]], str]]) -> None:
+def test_pages_do_what_a_dictionary_would_do(
+    database: Database, pages: list[tuple[dict[int, dict[int, float]], dict[int, tuple[int, int]], str]]
+) -> None:
     """
     After any pages, in any order and overlap, bars, statuses, coverage, counters and revisions equal the model's.
     """

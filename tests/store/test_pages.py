@@ -28,7 +28,9 @@ def test_page_stores_its_rows_and_what_they_prove(database: Database) -> None:
 
     outcome = database.run(
         write_page,
-        page(run, {a: {0: 10, 1: 11}, b: {5: 20}}, {a: minutes(0, 2)}, next_token="t1", rows_received=4, requests_made=2),
+        page(
+            run, {a: {0: 10, 1: 11}, b: {5: 20}}, {a: minutes(0, 2)}, next_token="t1", rows_received=4, requests_made=2
+        ),
     )
 
     assert outcome == PageOutcome(inserted=3, changed=0, unchanged=0)
@@ -37,7 +39,9 @@ def test_page_stores_its_rows_and_what_they_prove(database: Database) -> None:
     assert series[a, Timeframe.M1].covered == Ranges([minutes(0, 2)])
     assert (series[a, Timeframe.M1].oldest_ts, series[a, Timeframe.M1].newest_ts) == (minute(0), minute(1))
     assert (series[b, Timeframe.M1].bar_count, series[b, Timeframe.M1].covered) == (1, Ranges())
-    progress = query(database, "select page_no, page_token, rows_written, rows_received, actual_cost, status from job_runs")
+    progress = query(
+        database, "select page_no, page_token, rows_written, rows_received, actual_cost, status from job_runs"
+    )
     assert progress == [(1, "t1", 3, 4, 2, "running")]
 
 
@@ -139,7 +143,9 @@ def test_changed_final_bar_becomes_a_revision(database: Database) -> None:
 
     assert outcome == PageOutcome(inserted=1, changed=1, unchanged=1)
     assert stored_closes(database) == {(a, 0): 10, (a, 1): 11.5, (a, 2): 12}
-    kept = query(database, "select symbol_id, close, provider, feed, run_id, replaced_at >= fetched_at from bar_revisions")
+    kept = query(
+        database, "select symbol_id, close, provider, feed, run_id, replaced_at >= fetched_at from bar_revisions"
+    )
     assert kept == [(a, 11.0, "alpaca", "sip", run.id, True)]
 
 
@@ -274,9 +280,9 @@ def test_row_that_the_database_refuses_is_quarantined_alone(database: Database) 
     row = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1]
     assert row.covered == Ranges([minutes(0, 4), minutes(5, 7)])
     assert row.bar_count == 6
-    assert query(database, "select symbol, rule, reason like '%%high_is_highest%%' from quarantined_bars where %s", True) == [
-        ("A", "S03", True)
-    ]
+    assert query(
+        database, "select symbol, rule, reason like '%%high_is_highest%%' from quarantined_bars where %s", True
+    ) == [("A", "S03", True)]
     assert query(database, "select kind, gap_from from gaps where %s", True) == [("quarantined", minute(4))]
 
 
@@ -359,7 +365,7 @@ def test_naive_times_raise_before_anything_is_written(database: Database) -> Non
     (a,) = add(database, "A")
 
     with pytest.raises(TypeError):
-        database.run(write_derived, replace(write({a: {0: 10}}), fetched_at=datetime(2024, 1, 1)))  # noqa: DTZ001
+        database.run(write_derived, replace(write({a: {0: 10}}), fetched_at=datetime(2024, 1, 1)))
 
     assert database.run(write_derived, write({a: {0: 10}})).inserted == 1
     assert database.now().tzinfo is UTC

@@ -70,9 +70,12 @@ def test_an_end_too_recent_is_cut_to_the_horizon() -> None:
     assert recovery(TooRecent("recent")).pieces == (Piece(BATCH.symbols, Range(START, START + timedelta(days=5))),)
 
 
-def test_an_end_too_recent_fails_where_nothing_is_left_to_cut() -> None:
-    """A range that ends before the horizon and is refused all the same is a failure, not a loop."""
-    assert recovery(TooRecent("recent"), horizon_days=20).is_failure
+def test_an_old_end_called_too_recent_is_tried_once_more() -> None:
+    """A range that ends before the horizon and is refused all the same is a failure the second time, not a loop."""
+    error = TooRecent("recent")
+
+    assert recovery(error, horizon_days=20).pieces == (Piece(BATCH.symbols, WHOLE),)
+    assert recover(BATCH, UNTOUCHED, error, horizon=START + timedelta(days=20), is_restart=True).is_failure
 
 
 @pytest.mark.parametrize("error", [StalePageToken("stale"), BadResponse("empty", reason="empty_pages")])

@@ -89,7 +89,7 @@ class Backfill:
         presence: Presence,
         begun: float,
     ) -> BackfillReport:
-        calls_before = self._client.requests_made.all
+        begun_at = clock.now()
         plan = await self._plan(markets, request, clock)
         estimate = estimate_plan(plan, markets, self._capabilities)
         self._listener.planned(estimate)
@@ -98,7 +98,7 @@ class Backfill:
         self._listener.stage(1, "fetching", plan.expected_bars(markets))
         await dispatch.carry_out(plan)
         derived = await self._derive(markets, request, clock)
-        found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now())
+        found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
         detected = found
         self._listener.stage(2, "gaps detected", len(found.open_gaps))
         for attempt in range(1, self._settings.gap_attempts + 1):
@@ -108,20 +108,12 @@ class Backfill:
             wait_s = self._settings.retry_wait_s(attempt)
             self._listener.stage(3, f"retrying gaps, attempt {attempt} of {self._settings.gap_attempts}", 0)
             await self._rest(wait_s)
-            await dispatch.carry_out(retry, is_second_look=True)
+            await dispatch.carry_out(retry)
             again = await self._derive(markets, request, clock)
             derived.bars += again.bars
             derived.written += again.written
-            found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now())
-        return self._report(
-            request,
-            detected,
-            found,
-            dispatch,
-            derived,
-            calls=self._client.requests_made.all - calls_before,
-            begun=begun,
-        )
+            found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
+        return self._report(request, detected, found, dispatch, derived, begun=begun)
 
     async def _markets(self, request: BackfillRequest, clock: EngineClock) -> tuple[Market, ...]:
         return await asyncio.to_thread(
@@ -180,19 +172,17 @@ class Backfill:
         dispatch: Dispatch,
         derived: Derived,
         *,
-        calls: int,
         begun: float,
     ) -> BackfillReport:
         tally = dispatch.tally
         failed = {ticker for failure in tally.failures for ticker in failure.symbols}
-        calls_for_bars = dispatch.calls
         summary = Summary(
             duration_s=round(time.monotonic() - begun, 3),
             symbols_ok=len([ticker for ticker in request.tickers if ticker not in failed]),
             symbols_failed=len([ticker for ticker in request.tickers if ticker in failed]),
-            calls_made=calls_for_bars,
+            calls_made=dispatch.calls,
             calls_least=tally.least_calls(self._capabilities.page_size),
-            calls_other=max(0, calls - calls_for_bars),
+            calls_other=self._client.requests_made.all - dispatch.calls,
             rows_received=sum(tally.rows.values()),
             bars_written=tally.inserted + derived.written,
             bars_changed=tally.changed,

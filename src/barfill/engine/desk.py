@@ -62,7 +62,6 @@ class RunInHand:
     Attributes:
         symbol_ids: In the order of `query.symbols`.
         facts: In the order of `query.symbols`.
-        is_second_look: Whether this run asks again for gaps, so that an equal answer may settle them.
         expected_bars: Open-market bars in the whole slice, over all its symbols.
         proved_bars: Those of them that are proved.
     """
@@ -77,7 +76,6 @@ class RunInHand:
     provider: str
     token: str | None
     state: ChainState
-    is_second_look: bool
     expected_bars: int
     proved_bars: int = 0
     tokens_seen: set[str] = field(default_factory=set)
@@ -239,10 +237,10 @@ class Desk:
         asked = max((attempts for known, attempts in facts.gaps if known & gap.range), default=0)
         due: datetime | None = self._now() + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
         if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
-            if run.is_second_look and gap.is_leading and has_newer:
+            if asked and gap.is_leading and has_newer:
                 kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
                 reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
-            elif run.is_second_look and not facts.is_active and not _has_later(run, gap):
+            elif asked and not facts.is_active and not _has_later(run, gap):
                 kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
                 reason = f"no longer traded, says {run.provider}; nothing after the last bar"
             else:

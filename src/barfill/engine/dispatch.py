@@ -100,7 +100,6 @@ class Dispatch:
         self._crew = Crew(self._size, self._work)
         self._epochs: dict[int, int] = {}
         self._restarts: set[int] = set()
-        self._is_second_look = False
         self._unanswered = 0
 
     @property
@@ -118,17 +117,13 @@ class Dispatch:
         self._follower.stop()
         self._crew.stop()
 
-    async def carry_out(self, plan: Plan, *, is_second_look: bool = False) -> None:
+    async def carry_out(self, plan: Plan) -> None:
         """
         Fetches everything in *plan*, as far as it can be fetched.
-
-        Args:
-            is_second_look: These slices ask again for gaps, so that an equal answer may settle them.
 
         Raises:
             StoreError: Nothing more can be kept.
         """
-        self._is_second_look = is_second_look
         if plan.superseded:
             await self._store(cancel_runs, plan.superseded, reason="superseded: nothing of it is left to do")
         for run in plan.adopted:
@@ -284,7 +279,6 @@ class Dispatch:
             provider=self._provider,
             token=claimed.page_token,
             state=ChainState(open_symbol, claimed.open_until, seen),
-            is_second_look=self._is_second_look,
             expected_bars=expected,
             proved_bars=round(expected * claimed.progress_percent / 100),
         )

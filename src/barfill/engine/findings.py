@@ -25,7 +25,7 @@ class Findings:
         states: One per wanted series.
         open_gaps: Of all wanted series: never fetched, or asked for and not answered in a believable way.
         settled: How many gaps have a settled reason.
-        to_ask_again: Symbol id, timeframe and range of the open gaps of fetched series.
+        to_ask_again: Symbol id, timeframe and range of the open gaps of fetched series that are due.
     """
 
     states: tuple[SeriesState, ...]
@@ -56,8 +56,13 @@ class Findings:
         )
 
 
-def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime) -> Findings:
-    """How complete the wanted windows are by *now*, and what is missing."""
+def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime, *, begun_at: datetime) -> Findings:
+    """
+    How complete the wanted windows are by *now*, and what is missing.
+
+    Args:
+        begun_at: Gaps seen first since then may be asked for again at once; older ones when they are due.
+    """
     states: list[SeriesState] = []
     open_gaps: list[GapSeen] = []
     settled: set[tuple[str, Timeframe, datetime]] = set()
@@ -76,7 +81,8 @@ def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime) 
                     open_gaps.extend(_seen(symbol.ticker, timeframe, found, listed, market))
                 settled |= {(symbol.ticker, timeframe, one.gap.range.start) for one in listed if _is_settled(one)}
                 if timeframe in market.sources.fetch:
-                    ranges = [one.gap.range for one in listed if is_open(one)] + list(found.unexplained)
+                    due = [one.gap.range for one in listed if is_open(one) and _may_be_asked(one, now, begun_at)]
+                    ranges = due + list(found.unexplained)
                     to_ask_again.extend((symbol.id, timeframe, one) for one in ranges)
     return Findings(tuple(states), tuple(open_gaps), frozenset(settled), tuple(to_ask_again))
 
@@ -84,6 +90,12 @@ def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime) 
 def is_open(listed: ListedGap) -> bool:
     """Whether the gap is to be asked for again: not settled, or kept out by the rules and maybe right next time."""
     return listed.gap.kind in {"missing", "failed", "quarantined"}
+
+
+def _may_be_asked(listed: ListedGap, now: datetime, begun_at: datetime) -> bool:
+    gap = listed.gap
+    is_new = gap.first_seen_at is None or gap.first_seen_at >= begun_at
+    return is_new or gap.next_check_at is None or gap.next_check_at <= now
 
 
 def _looked_at(market: Market) -> Mapping[Timeframe, Range]:

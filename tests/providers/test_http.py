@@ -25,7 +25,7 @@ from barfill.providers.http_errors import FOREIGN, Phase, is_mapped, translated
 from tests.providers.servers import HEAD, Answer, Exchange, endless, raw, reset, then_hang, wire_server
 
 KEY_HEADERS = {"APCA-API-KEY-ID": "PKCANARYCANARY000001"}
-QUICK = Timeouts(connect_s=0.3, read_s=0.3, total_s=0.6)
+QUICK = Timeouts(read_s=0.8, total_s=1.2)
 
 
 def request_to(url: str, **params: str) -> HttpRequest:
@@ -33,9 +33,9 @@ def request_to(url: str, **params: str) -> HttpRequest:
     return HttpRequest(url, params, KEY_HEADERS, "/bars AAPL")
 
 
-async def failure_at(base_url: str, **client: object) -> ProviderError:
+async def failure_at(base_url: str) -> ProviderError:
     """The error of one attempt there."""
-    async with HttpClient([base_url], timeouts=QUICK, **client) as http:  # type: ignore[arg-type]
+    async with HttpClient([base_url], timeouts=QUICK) as http:
         with pytest.raises(ProviderError) as caught:
             await http.get(request_to(base_url + "/bars"))
     return caught.value

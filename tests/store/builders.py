@@ -95,7 +95,8 @@ def stored_closes(database: Database) -> dict[tuple[int, int], float]:
 def query(database: Database, text: str, *parameters: object) -> list[tuple[Any, ...]]:
     """The rows of a query of the test's own."""
     with database.connection() as conn:
-        cursor = conn.execute(text.encode(), parameters or None, binary=bool(parameters) or None)
+        # Without parameters the text may hold several statements; with some, results come in binary, as in the store.
+        cursor = conn.execute(text.encode(), parameters, binary=True) if parameters else conn.execute(text.encode())
         return cursor.fetchall() if cursor.description else []
 
 

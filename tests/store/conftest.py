@@ -25,20 +25,21 @@ def old_server_url() -> Iterator[str]:
         pytest.skip("PostgreSQL 15 is not installed here")
     user = _OLD_USER if os.geteuid() == 0 else None
     with short_directory() as home:
+        (home / "data").mkdir(mode=0o700)
         if user:
-            os.chmod(home, 0o755)
-            data = home / "data"
-            data.mkdir(mode=0o700)
-            subprocess.run(["chown", user, str(data), str(home)], check=True)
-        run = {"cwd": home, "user": user, "check": True, "stdout": subprocess.DEVNULL}
+            subprocess.run(["chown", "-R", user, str(home)], check=True)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(_OLD_PROGRAMS / program), "-D", "data", *arguments]
+            subprocess.run(command, cwd=home, user=user, check=True, stdout=subprocess.DEVNULL)
+
         settings = f"-k {home} -c listen_addresses= -c fsync=off -c timezone=Asia/Kolkata"
-        subprocess.run([_OLD_PROGRAMS / "initdb", "-D", "data", "-U", "barfill", "-A", "trust", "-E", "UTF8"], **run)
-        control = [_OLD_PROGRAMS / "pg_ctl", "-D", "data", "-w", "-l", "log"]
-        subprocess.run([*control, "-o", settings, "start"], **run)
+        run("initdb", "-U", "barfill", "-A", "trust", "-E", "UTF8")
+        run("pg_ctl", "-w", "-l", "log", "-o", settings, "start")
         try:
             yield f"postgresql://barfill@/postgres?host={home}"
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **run)
+            run("pg_ctl", "-m", "immediate", "stop")
 
 
 @pytest.fixture(params=["private", "postgresql-15"])

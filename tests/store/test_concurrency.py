@@ -150,7 +150,7 @@ def test_edited_migration_is_refused(database: Database) -> None:
     """
     query(database, "update schema_migrations set checksum = 'x'")
 
-    with pytest.raises(StoreError, match="0001_spine.sql differs"):
+    with pytest.raises(StoreError, match=r"0001_spine\.sql differs"):
         database.run(migrate)
 
 

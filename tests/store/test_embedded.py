@@ -331,7 +331,7 @@ def test_missing_useradd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("barfill.store.cluster.SYSTEM_USER", "barfill-nobody-has-this")
     monkeypatch.setenv("PATH", "/nowhere")
 
-    with pytest.raises(StoreUnavailable, match="useradd.*ordinary user"):
+    with pytest.raises(StoreUnavailable, match=r"useradd.*ordinary user"):
         Cluster(Path("/tmp/never-made"))
 
 

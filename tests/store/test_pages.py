@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,8 +57,8 @@ def test_every_column_arrives_as_sent(database: Database) -> None:
 
     (row,) = query(
         database,
-        """select timeframe, extract(epoch from ts)::bigint, open, high, low, close, volume, vwap, trade_count, provider,
-        feed, is_intraday, data_status, extract(epoch from fetched_at)::bigint from ohlc_bars""",
+        """select timeframe, extract(epoch from ts)::bigint, open, high, low, close, volume, vwap, trade_count,
+        provider, feed, is_intraday, data_status, extract(epoch from fetched_at)::bigint from ohlc_bars""",
     )
     start = int(minute(3).timestamp())
     assert row == (
@@ -235,7 +236,7 @@ def test_cancelled_run_takes_no_page(database: Database) -> None:
 
 
 @pytest.mark.parametrize("other", [{"feed": "iex"}, {"basis": "split"}])
-def test_another_feed_or_basis_is_refused(database: Database, other: dict[str, str]) -> None:
+def test_another_feed_or_basis_is_refused(database: Database, other: dict[str, Any]) -> None:
     """
     S16: a series takes no bars of another feed or basis; the text names both, and nothing is written.
     """

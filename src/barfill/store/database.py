@@ -217,13 +217,10 @@ def _is_usable(conn: Connection) -> bool:
     """Whether the server has not hung up meanwhile; costs no round trip."""
     if conn.closed:
         return False
-    try:
-        readable, _, _ = select.select([conn.pgconn.socket], [], [], 0)
-        if readable:
-            conn.pgconn.consume_input()
-    except (psycopg.Error, OSError, ValueError):
-        return False
-    return conn.pgconn.status == pq.ConnStatus.OK
+    # On an idle connection the server speaks only to say goodbye.
+    poll = select.poll()
+    poll.register(conn.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
 
 
 def _sqlstate(error: StoreError) -> str | None:

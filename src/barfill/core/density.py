@@ -17,6 +17,7 @@ from barfill.core.timeframe import Timeframe
 BLOCKS_MAX = 20
 DENSITY_OF_THE_THIN_MAX = 0.99
 _SESSION_MINUTES = 390
+_ROWS_MIN = 5
 _BLOCK_BARS_MIN = 20
 
 
@@ -105,7 +106,8 @@ def _newest_ratios(counts: RangeCounts, symbols: NDArray[np.int32], size: int) -
     starts = np.concatenate(([0], np.flatnonzero((np.diff(owner) != 0) | (np.diff(block) != 0)) + 1))
     bars = np.diff(starts, append=len(block))
     block, owner = block[starts], chosen[owner[starts]]
-    expected = np.minimum(counts.end[owner], (block + 1) * size) - np.maximum(counts.first[owner], block * size)
+    first, end = _believed_bounds(counts)
+    expected = np.minimum(end[owner], (block + 1) * size) - np.maximum(first[owner], block * size)
     symbol = np.searchsorted(symbols, counts.symbol[owner])
     age = np.searchsorted(symbol, symbol, side="right") - 1 - np.arange(len(symbol))
     is_new = age < BLOCKS_MAX
@@ -113,10 +115,23 @@ def _newest_ratios(counts: RangeCounts, symbols: NDArray[np.int32], size: int) -
     return ratios
 
 
+def _believed_bounds(counts: RangeCounts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """
+    Each range from its first row to its last, where it has some: what is absent at its ends may be a cut answer, or the
+    time before listing, and says nothing about how often the symbol trades.
+    """
+    has_rows = counts.key_end - counts.key_first >= _ROWS_MIN
+    position = np.append(counts.position, 0)
+    first = np.where(has_rows, position[np.minimum(counts.key_first, len(counts.position))], counts.first)
+    end = np.where(has_rows, position[counts.key_end - 1] + 1, counts.end)
+    return first, end
+
+
 def _judged(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median of each row; of a symbol with holes in more than a quarter of its blocks at most 0.99."""
+    """The median of each row; at most 0.99 for a symbol with holes in a quarter of its blocks, and in two."""
     medians = _row_medians(ratios)
-    is_often_thin = np.count_nonzero(ratios < 1, axis=1) * 4 > np.count_nonzero(~np.isnan(ratios), axis=1)
+    thin, known = np.count_nonzero(ratios < 1, axis=1), np.count_nonzero(~np.isnan(ratios), axis=1)
+    is_often_thin = (thin > 1) & (thin * 4 > known)
     return np.where(is_often_thin, np.minimum(medians, DENSITY_OF_THE_THIN_MAX), medians)
 
 

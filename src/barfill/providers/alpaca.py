@@ -115,7 +115,8 @@ class Alpaca:
             page_size=page_size,
             page_counts=PageCounts.BARS,
             delay=_DELAYED if (plan, feed) == (_FREE, _SIP) else _LIVE_GRACE,
-            history_start=_HISTORY_STARTS[feed],
+            # A simulated exchange may replay bars of any year.
+            history_start=None if base_url else _HISTORY_STARTS[feed],
             has_extended_hours=True,
             requests_per_minute=requests_per_minute or _REQUESTS_PER_MINUTE[plan],
             feed=feed,

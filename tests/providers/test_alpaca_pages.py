@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barfill.core.bars import COLUMN_NAMES, NO_TRADE_COUNT
+from barfill.core.bars import NO_TRADE_COUNT
 from barfill.core.page import BarsQuery, Page
 from barfill.core.ranges import from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.errors import BadResponse
 from barfill.providers.alpaca import Alpaca
-from barfill.providers.alpaca_decode import Contents, decode_general, decode_typed
 from barfill.providers.base import HttpResponse
 from tests.providers.conftest import KEY, SECRET, bars_query
 
@@ -335,6 +334,14 @@ def test_rows_far_out_of_the_range_refuse_the_page(stamp: str, is_near: bool) ->
         assert refusal(page, query) == "out_of_range"
 
 
+def test_a_day_before_closed_days_is_near() -> None:
+    """The session before the first one asked for may lie behind a weekend; a month before is far (Q02)."""
+    query = bars_query(timeframe=Timeframe.D1, start="2024-03-11", end="2024-03-16")
+
+    assert len(parse(page_of(row(t="2024-03-08T05:00:00Z")), query).rows) == 1
+    assert refusal(page_of(row(t="2024-02-08T05:00:00Z")), query) == "out_of_range"
+
+
 @pytest.mark.parametrize(
     "stamp",
     [
@@ -373,67 +380,6 @@ def test_rows_stay_in_the_order_sent() -> None:
     page = parse(page_of(*[row(t=stamp) for stamp in stamps]))
 
     assert [from_us(ts).strftime("%M:%S") for ts in page.rows.ts] == ["02:00", "00:14", "01:00"]
-
-
-def assert_equal(one: Contents, other: Contents) -> None:
-    """All that was read is the same, to the bit."""
-    assert (one.tickers, one.next_token, one.rejected) == (other.tickers, other.next_token, other.rejected)
-    for name in COLUMN_NAMES:
-        left, right = getattr(one.rows, name), getattr(other.rows, name)
-        assert left.dtype == right.dtype
-        assert left.tobytes() == right.tobytes(), name
-
-
-numbers = st.one_of(
-    st.integers(0, 10**6),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.decimals(0, 10**6, places=4, allow_nan=False).map(float),
-)
-stamps = st.datetimes(datetime(1990, 1, 1), datetime(2024, 5, 31)).map(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"))
-good_rows: st.SearchStrategy[Row] = st.fixed_dictionaries(
-    {"t": stamps, "o": numbers, "h": numbers, "l": numbers, "c": numbers, "v": numbers},
-    optional={"n": st.integers(0, 2**53), "vw": numbers},
-)
-odd_values = st.one_of(st.none(), st.booleans(), st.text(max_size=4), numbers, st.just([]), st.just({"a": "b"}))
-odd_rows: st.SearchStrategy[Row] = st.dictionaries(
-    st.sampled_from(["t", "o", "h", "l", "c", "v", "n", "vw", "x"]), odd_values
-)
-
-
-def pages(rows: st.SearchStrategy[Row]) -> st.SearchStrategy[dict[str, object]]:
-    """Pages of some symbols."""
-    return st.fixed_dictionaries(
-        {"bars": st.dictionaries(st.sampled_from(["AAPL", "MSFT", "BRK.B", "É"]), st.lists(rows, max_size=4))},
-        optional={
-            "next_page_token": st.one_of(st.none(), st.text("QUFx=|é", max_size=5)),
-            "currency": st.sampled_from(["USD", "EUR"]),
-        },
-    )
-
-
-@settings(deadline=None, max_examples=300)
-@given(page=pages(good_rows), is_escaped=st.booleans(), is_indented=st.booleans())
-def test_both_paths_read_a_good_page_alike(page: dict[str, object], is_escaped: bool, is_indented: bool) -> None:
-    """The typed path takes every page that keeps the contract, and reads what the general one reads."""
-    body = json.dumps(page, ensure_ascii=is_escaped, indent=1 if is_indented else None).encode()
-
-    typed = decode_typed(body, latest_us=LATEST_US)
-
-    assert typed is not None
-    assert_equal(typed, decode_general(body, bars_query("AAPL", "MSFT"), latest_us=LATEST_US))
-
-
-@settings(deadline=None, max_examples=300)
-@given(page=pages(st.one_of(good_rows, odd_rows)))
-def test_the_typed_path_never_sees_more_than_the_general_one(page: dict[str, object]) -> None:
-    """Whatever is wrong with a page, the typed path declines it or reads just what the general one reads."""
-    body = json.dumps(page).encode()
-
-    typed = decode_typed(body, latest_us=LATEST_US)
-
-    if typed is not None:
-        assert_equal(typed, decode_general(body, bars_query("AAPL", "MSFT"), latest_us=LATEST_US))
 
 
 @settings(deadline=None, max_examples=300)

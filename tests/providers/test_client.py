@@ -75,6 +75,7 @@ FAILURES: list[tuple[Answer, int, type[ProviderError], str]] = [
     (Answer(status=204), 5, BadResponse, "body"),
     (Answer(b'{"bars":{"AAPL":['), 5, BadResponse, "json"),
     (page_of({"AAPL": [{**ROW, "t": "2021-03-05T15:00:00Z"}]}), 2, BadResponse, "out_of_range"),
+    (page_of({"AAPL": [ROW]}, count=2), 2, BadResponse, "count"),
     (page_of({"AAPL": [{"open": 1}]}), 1, BadResponse, "schema"),
     (page_of({"MSFT": [ROW]}), 1, BadResponse, "wrong_symbol"),
     (page_of({"AAPL": [ROW]}, currency="EUR"), 1, BadResponse, "wrong_variant"),

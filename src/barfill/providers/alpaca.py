@@ -166,8 +166,8 @@ class Alpaca:
         The page in a 200 answer.
 
         Raises:
-            BadResponse: Its reason is one of `body`, `json`, `schema`, `too_large`, `wrong_symbol`, `wrong_variant`,
-                `out_of_range`.
+            BadResponse: Its reason is one of `body`, `json`, `schema`, `too_large`, `count`, `wrong_symbol`,
+                `wrong_variant`, `out_of_range`.
         """
         check_is_json(response)
         contents = decode(

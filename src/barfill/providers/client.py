@@ -214,20 +214,21 @@ class ProviderClient:
             raise error
 
     async def _sent(self, request: HttpRequest, counts: RequestCounts | None) -> HttpResponse:
-        status = 0
+        status: int | None = 0
         try:
             response = await self._http.get(request)
             status = response.status
         except ProviderError as error:
-            status = error.status or 0
+            status = None if error.reason == "foreign_next_url" else error.status or 0
             self._with_facts(error, request, None)
             if isinstance(error, CredentialsRejected):
                 self._pause = _Pause(error, None)
             raise
         finally:
-            self.requests_made.add(status)
-            if counts is not None:
-                counts.add(status)
+            if status is not None:  # what was not sent costs nothing; what was cancelled may have arrived
+                self.requests_made.add(status)
+                if counts is not None:
+                    counts.add(status)
         return replace(response, body=self._redact.clean(response.body))
 
     async def _close(self, error: RateLimited) -> None:

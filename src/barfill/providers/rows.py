@@ -28,6 +28,7 @@ RAW_LENGTH_MAX = 4_000
 """A quarantined row is evidence; more than this of it is none."""
 
 _INT64_MAX = 2**63 - 1
+_LONGEST_CLOSURE = timedelta(days=7)
 _PRICES = ("o", "h", "l", "c")
 _REQUIRED = ("t", *_PRICES, "v")
 _NUMBERS = (*_PRICES, "v", "n", "vw")
@@ -131,14 +132,16 @@ def check_range(stamps: NDArray[np.int64], query: BarsQuery, zone: ZoneInfo = NE
     """
     Refuses a page with rows far outside of the range asked for (Q02, H28).
 
-    A row outside by at most a bar, or within the session that the range begins or ends in, is left to the rules.
+    A row outside by at most a bar, or within the session that the range begins or ends in, is left to the rules; they
+    know the calendar and judge more closely. Here a day's neighbour may lie behind any closed days.
 
     Raises:
         BadResponse: A row is farther out (`out_of_range`).
     """
     if len(stamps) == 0:
         return
-    start, end = query.range.start - query.timeframe.length, query.range.end + query.timeframe.length
+    slack = query.timeframe.length if query.timeframe.is_intraday else _LONGEST_CLOSURE
+    start, end = query.range.start - slack, query.range.end + slack
     if query.timeframe.is_intraday:
         last = query.range.end - timedelta(microseconds=1)
         start = min(start, local_midnight(query.range.start.astimezone(zone).date(), zone))

@@ -12,6 +12,7 @@ import pytest
 from barfill.core.ranges import Ranges
 from barfill.core.timeframe import Timeframe
 from barfill.errors import PageDropped, SeriesConflict
+from barfill.store.bars import SQL
 from barfill.store.database import Database
 from barfill.store.pages import retract_coverage, write_derived, write_page
 from barfill.store.runs import claim_run
@@ -175,15 +176,17 @@ def test_bars_of_another_program_are_met_and_counted(database: Database) -> None
     run = claimed_run(database, [a])
     query(
         database,
-        """insert into ohlc_bars (symbol_id, timeframe, ts, open, high, low, close, volume, provider, feed, is_intraday)
-        select %s, 'm1', %s + number * interval '1 minute', 10, 11, 9, 10, 1, 'mine', 'sip', true
-        from generate_series(2, 5) as number""",
+        """insert into ohlc_bars
+        (symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count, provider, feed, is_intraday)
+        select %s, 'm1', %s + n * interval '1 minute', 9.75, 11, 9, 10, 105, 10, case when n > 2 then 7 end,
+        'mine', 'sip', true
+        from generate_series(2, 5) as n""",
         *(a, minute(0)),
     )
 
     outcome = database.run(write_page, page(run, {a: {0: 10, 1: 10, 2: 10, 3: 10}}))
 
-    assert outcome == PageOutcome(inserted=2, changed=2, unchanged=0)
+    assert outcome == PageOutcome(inserted=2, changed=1, unchanged=1)
     row = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1]
     assert (row.bar_count, row.oldest_ts, row.newest_ts) == (6, minute(0), minute(5))
 
@@ -357,6 +360,28 @@ def test_unsorted_or_doubled_rows_are_a_mistake_of_the_caller(database: Database
     off_grid.ts[:] += 1
     with pytest.raises(ValueError, match="whole seconds"):
         replace(good, rows=off_grid)
+
+
+def test_statement_itself_takes_care_of_doubles_order_and_policy(database: Database) -> None:
+    """
+    S02, S16: the upsert stores one row per key, leaves equal ones alone, and leaves out what breaks the policy.
+    """
+    a, b = add(database, "A", "B")
+    database.run(write_derived, write({a: {0: 10}}))
+    database.run(note_failure, [b], Timeframe.M1, feed="iex", error_code="X", message="x")
+    policy = {"timeframe": "m1", "provider": "alpaca", "feed": "sip", "basis": "raw", "is_intraday": True}
+    parameters = policy | {"data_status": "final", "fetched_at": minute(0), "run_id": None}
+
+    with database.connection() as conn, conn.transaction():
+        conn.execute(SQL["create_staging"])
+        for symbol_id, at, close in ((a, 1, 11.0), (a, 1, 11.0), (a, 0, 10.0), (b, 0, 5.0)):
+            row = [symbol_id, minute(at), close - 0.25, close + 1, close - 1, close, close * 10.5, close]
+            conn.execute("insert into staged_bars values (%s, %s, %s, %s, %s, %s, %s, %s, 7)", row)
+        left_out = conn.execute(SQL["count_refused"], parameters).fetchone()
+        upserted = conn.execute(SQL["upsert_staged"], parameters).fetchall()
+
+    assert (left_out, upserted) == ((1,), [(a, 1, 0)])
+    assert stored_closes(database) == {(a, 0): 10, (a, 1): 11}
 
 
 def test_naive_times_raise_before_anything_is_written(database: Database) -> None:

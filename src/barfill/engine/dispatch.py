@@ -56,7 +56,7 @@ RECENT_MARGIN = timedelta(minutes=16)
 FAILED_CHECK = timedelta(minutes=1)
 NOT_ENTITLED_CHECK = timedelta(days=7)
 DEAD_AFTER = 3
-"""So many runs in a row that the provider did not answer end the backfill."""
+"""So many runs in a row without an answer end the backfill; one does where the provider never answered at all."""
 
 
 class Dispatch:
@@ -192,12 +192,13 @@ class Dispatch:
         )
 
     async def _fail(self, run: RunInHand, error: BarfillError) -> None:
-        self.tally.fail(run.query.symbols, run.query.timeframe, error)
-        self._listener.note(str(error))
+        is_news = self.tally.fail(run.query.symbols, run.query.timeframe, error)
+        if is_news:
+            self._listener.note(str(error))
         await self._store(self._record_failure, run, error)
         self._unanswered = self._unanswered + 1 if isinstance(error, ProviderUnavailable) else 0
-        is_paused = isinstance(error, CredentialsRejected | RateLimited)
-        if is_paused or self._unanswered >= DEAD_AFTER:
+        is_dead = self._unanswered >= (DEAD_AFTER if self.tally.pages else 1)
+        if is_dead or isinstance(error, CredentialsRejected | RateLimited):
             self.is_over = True
             self._crew.stop()
 
@@ -307,6 +308,7 @@ class Dispatch:
     def _on_page(self, run: RunInHand, page: Page, processed: Processed) -> None:
         self._unanswered = 0
         tally, outcome = self.tally, processed.outcome
+        tally.pages += 1
         tally.rows[run.query.timeframe] += page.received
         tally.inserted += outcome.inserted
         tally.changed += outcome.changed

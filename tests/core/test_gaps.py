@@ -161,6 +161,15 @@ def test_thin_days_are_no_alarm() -> None:
     assert result.density[0] == pytest.approx(0.9)
 
 
+def test_large_hole_of_a_first_answer_does_not_vouch_for_itself() -> None:
+    """
+    Where nothing is known before, a hole of half the bars is judged by the other half.
+    """
+    result = reconciled(starts_in(less=range(100, 300)))
+
+    assert [(gap.kind, gap.expected_bars) for gap in result.gaps] == [(GapKind.MISSING, 200)]
+
+
 def test_hole_is_cut_out_exactly() -> None:
     """
     A suspicious run is a gap with exact edges; the bars on both sides are covered.
@@ -169,7 +178,7 @@ def test_hole_is_cut_out_exactly() -> None:
     (gap,) = result.gaps
 
     assert described(gap) == (minute_range(60, 90), 30, GapKind.MISSING)
-    assert gap.reason == "30 expected bars in a row are absent, of a symbol that has 92.3% of its bars"
+    assert gap.reason == "30 expected bars in a row are absent, of a symbol that has 100.0% of its bars"
     assert covered_by(result) == Ranges([TUESDAY]) - minute_range(60, 90)
     assert not gap.is_leading
 

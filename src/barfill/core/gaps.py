@@ -170,7 +170,8 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     if len(runs) == 0 and len(kept_out) == 0:
         return Reconciled(proven, (), known.updated)
     symbol = proven.symbol[runs.owner]
-    density = known.judged[symbol]
+    first_look = np.where(np.isnan(evidence.density), _without_longest_run(runs, counts, len(known.judged)), np.nan)
+    density = np.fmax(known.judged, first_look)[symbol]
     is_suspicious = _is_suspicious(runs, symbol, density, timeframe)
     is_suspicious |= np.isin(symbol, evidence.blocked.unplaced)
     suspicious = runs.take(is_suspicious)
@@ -291,6 +292,20 @@ def _absent_runs(counts: RangeCounts) -> _Runs:
     at = np.flatnonzero(is_run)
     owner = with_holes[np.searchsorted(last, at, side="left")]
     return _Runs(owner, walls[at] + 1, walls[at + 1])
+
+
+def _without_longest_run(runs: _Runs, counts: RangeCounts, symbols: int) -> NDArray[np.float64]:
+    """
+    By symbol, the share of bars that it has outside of its longest run of absent ones; NaN without any row.
+
+    A hole that is large beside a first page must not vouch for itself.
+    """
+    rows = np.bincount(counts.symbol, weights=counts.key_end - counts.key_first, minlength=symbols)
+    expected = np.bincount(counts.symbol, weights=counts.end - counts.first, minlength=symbols)
+    longest = np.zeros(symbols)
+    np.maximum.at(longest, counts.symbol[runs.owner], runs.end - runs.first)
+    share = rows / np.maximum(expected - longest, 1)
+    return np.where(rows > 0, np.minimum(share, 1), np.nan)
 
 
 def _is_suspicious(

@@ -95,6 +95,16 @@ def test_five_thousand_symbols_of_daily_bars_cost_near_the_least_possible() -> N
     assert sum(one.pages(10_000) for one in slices) <= 1.05 * math.ceil(5_000 * sessions / 10_000)
 
 
+def test_no_slice_fills_its_last_page_to_the_brim() -> None:
+    """A slice of exactly full pages would cost one more call, for an empty page."""
+    two_hundred_sessions = Ranges([Range(TWO_YEARS.start, datetime(2024, 10, 17, tzinfo=UTC))])
+    assert NYSE.expected_count(Timeframe.D1, Range(TWO_YEARS.start, datetime(2024, 10, 17, tzinfo=UTC))) == 200
+
+    slices = cut_slices(needs_of([two_hundred_sessions] * 2_001, Timeframe.D1), paged_capabilities(), NYSE)
+
+    assert all(one.expected_rows % 10_000 for one in slices)
+
+
 def test_a_long_minute_history_is_cut_into_slices_of_pages() -> None:
     """Two years of one symbol's minutes become slices of at most 25 pages, the newest first."""
     window = missing_ranges(Ranges([TWO_YEARS]), Ranges(), NYSE, Timeframe.M1, TWO_YEARS.end)

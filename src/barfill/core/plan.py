@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ PAGES_PER_SLICE = 25
 """A last page is half empty on average, so a slice of 25 wastes 2 % of its calls; SPEC 5.1 allows 20 to 50."""
 NEWEST_SHARE = 0.2
 """The part of a long window that is fetched first for all symbols, so that charts are usable early."""
+FITTING_SHARE_MIN = 0.8
+"""A batch gives up at most a fifth of its symbols to end with a full page."""
 
 _FINEST_FIRST = tuple(Timeframe)
 
@@ -207,8 +209,8 @@ class _Group:
     def cut(self) -> Iterable[Slice]:
         """The slices that fetch the group: every symbol and every instant once."""
         for part in self._time_parts():
-            rows = expected_rows(self.calendar, self.timeframe, part, self.capabilities)
-            for batch in self._batches(max(1, int(self.rows_max // max(rows, 1.0)))):
+            rows = max(expected_rows(self.calendar, self.timeframe, part, self.capabilities), 1.0)
+            for batch in self._batches(rows):
                 yield Slice(tuple(batch), self.timeframe, part, rows * len(batch))
 
     def _time_parts(self) -> list[Range]:
@@ -234,20 +236,28 @@ class _Group:
         sessions = self.calendar.session_of(self.timeframe, starts)
         return starts[np.flatnonzero(np.diff(sessions, prepend=-1))]
 
-    def _batches(self, count_max: int) -> Iterable[list[tuple[int, str]]]:
+    def _batches(self, rows: float) -> Iterable[Sequence[tuple[int, str]]]:
         """The symbols in runs that fit the slice, the provider's count of symbols and its length of URL."""
-        limit = min(count_max, self.capabilities.symbols_per_call_max)
-        batch: list[tuple[int, str]] = []
-        length = 0
-        for symbol in self.symbols:
-            added = _encoded_length(symbol[1])
-            if batch and (len(batch) >= limit or length + added > self.capabilities.symbols_length_max):
-                yield batch
-                batch, length = [], 0
-            batch.append(symbol)
-            length += added
-        if batch:
-            yield batch
+        left = self.symbols
+        while left:
+            count = min(len(left), self.capabilities.symbols_per_call_max, max(1, int(self.rows_max // rows)))
+            lengths = accumulate(_encoded_length(ticker) for _, ticker in left[:count])
+            count = max(1, sum(length <= self.capabilities.symbols_length_max for length in lengths))
+            if count < len(left):
+                count = self._filling_pages(count, rows)
+            yield left[:count]
+            left = left[count:]
+
+    def _filling_pages(self, count: int, rows: float) -> int:
+        """
+        At most *count* symbols, so that the last page is nearly full.
+
+        Not quite full: a full last page carries a token to an empty one, which is a call for nothing.
+        """
+        page_size = self.rows_max // PAGES_PER_SLICE
+        whole_pages = count * rows // page_size
+        fitting = int((whole_pages * page_size - 1) // rows)
+        return fitting if fitting >= FITTING_SHARE_MIN * count else count
 
 
 def _encoded_length(ticker: str) -> int:

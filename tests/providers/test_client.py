@@ -20,7 +20,9 @@ from barfill.errors import (
     TooRecent,
 )
 from barfill.providers.base import OfferedSymbol
-from barfill.providers.client import RequestCounts
+from barfill.providers.client import ProviderClient, RequestCounts
+from barfill.providers.http import HttpClient
+from barfill.providers.limiter import SlidingQuota
 from tests.providers.conftest import KEY, SECRET, Bench, bars_query
 from tests.providers.servers import Answer, Exchange
 
@@ -147,6 +149,19 @@ async def test_a_key_that_is_withdrawn_later_pauses_too(exchange: Exchange, benc
             await bench.client.fetch_page(bars_query(), None)
 
     assert len(exchange.requests) == 2
+
+
+async def test_a_paused_key_takes_nothing_of_the_quota(exchange: Exchange, bench: Bench) -> None:
+    """Whoever asks with a rejected key fails at once, even where no request would be allowed for a minute."""
+    exchange.answers(refusal("unauthorized", 401))
+    quota = SlidingQuota(1, clock=bench.clock, sleep=bench.clock.sleep)
+    async with HttpClient(bench.provider.base_urls) as http:
+        client = ProviderClient(bench.provider, http, quota)
+        for _ in range(3):
+            with pytest.raises(CredentialsRejected):
+                await client.fetch_page(bars_query(), None)
+
+    assert bench.clock.slept_s == []
 
 
 async def test_requests_run_together_once_the_key_has_proved_itself(exchange: Exchange, bench: Bench) -> None:

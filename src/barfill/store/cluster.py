@@ -25,7 +25,7 @@ import psutil
 import psycopg
 from psycopg import pq
 
-from barfill.errors import StoreError, StoreUnavailable
+from barfill.errors import StoreUnavailable
 from barfill.store.failures import store_error
 from barfill.store.tuning import tuning
 
@@ -39,6 +39,7 @@ STOP_TIMEOUT_S = 120
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LENGTH_MAX = 103  # macOS; Linux takes 107
 _PAUSE_S = 0.05
+_LOG_BYTES_MAX = 100_000
 
 
 class Cluster:
@@ -114,10 +115,11 @@ class Cluster:
         quoted = '"' + str(socket).replace('"', '""') + '"'
         options = f"-c listen_addresses= -c unix_socket_directories={shlex.quote(quoted)}"
         wait_s = str(max(1, int(deadline - time.monotonic())))
+        log_ends = self._log_ends()
         try:
             self._execute("pg_ctl", "start", "-w", "-t", wait_s, "-l", self._log.name, "-o", options)
-        except StoreError as error:
-            text = self._last_words()
+        except StoreUnavailable as error:
+            text = self._said_since(log_ends)
             if "pre-existing shared memory block" in text or self._postmaster() is not None:
                 return  # processes of a killed server are still going, or another start has overtaken this one
             if "postmaster.pid" in text and not self._has_processes():
@@ -241,10 +243,19 @@ class Cluster:
                 text, self.directory, otherwise=f"{program} failed in {self.directory}: {_last_line(text)}"
             )
 
-    def _last_words(self) -> str:
-        """The ends of the two logs: before the server's own logging begins, and after."""
-        logs = [self._log, *sorted((self.directory / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)[-1:]]
-        return "\n".join(path.read_text(errors="replace")[-4000:] for path in logs if path.exists())
+    def _log_ends(self) -> dict[Path, int]:
+        """The logs, before the server's own logging begins and after, with their sizes."""
+        logs = [self._log, *(self.directory / "log").glob("*.log")]
+        return {path: path.stat().st_size for path in logs if path.exists()}
+
+    def _said_since(self, ends: dict[Path, int]) -> str:
+        """What was logged after the logs had these sizes: older complaints must not explain a new failure."""
+        texts = []
+        for path in self._log_ends():
+            with path.open("rb") as log:
+                log.seek(ends.get(path, 0))
+                texts.append(log.read(_LOG_BYTES_MAX).decode(errors="replace"))
+        return "\n".join(texts)
 
 
 def server_user() -> pwd.struct_passwd | None:

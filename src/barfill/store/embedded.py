@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from barfill.errors import StoreUnavailable
+from barfill.errors import StoreError, StoreUnavailable
 from barfill.store.cluster import Cluster
 from barfill.store.failures import from_os
 
@@ -56,7 +56,8 @@ class EmbeddedServer:
         try:
             with self._alone():
                 if self._users.try_alone():
-                    self._cluster.stop()
+                    with suppress(StoreError):  # what does not stop now is adopted by the next user
+                        self._cluster.stop()
         finally:
             self._users.close()
 

@@ -99,7 +99,7 @@ create table ohlc_bars (
     data_status text not null default 'final',
     fetched_at timestamptz not null default now(),
     created_at timestamptz not null default now(),
-    constraint ohlc_bars_key unique (symbol_id, ts, timeframe),
+    constraint ohlc_bars_key unique (symbol_id, timeframe, ts),
     -- NaN is greater than every number in PostgreSQL, so both ends are checked.
     constraint high_is_highest check (high >= open and high >= close and high >= low),
     constraint low_is_lowest check (low <= open and low <= close),

@@ -14,7 +14,6 @@ from barfill.providers.base import HttpResponse
 from tests.providers.conftest import KEY, SECRET, bars_query
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-LATEST_US = to_us(NOW)
 JSON = {"content-type": "application/json"}
 
 Row = dict[str, object]

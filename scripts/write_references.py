@@ -59,8 +59,8 @@ FAULTS_INTRODUCTION = """\
 
 {made}
 
-How to put them into a script: [the simulated exchange](../simulate.md). H: what goes wrong on the wire; D: what is wrong
-with the data. Stages: `reply` acts instead of the page, `page` on its rows and token, `wire` on its bytes.
+How to put them into a script: [the simulated exchange](../simulate.md). H: what goes wrong on the wire; D: what is
+wrong with the data. Stages: `reply` acts instead of the page, `page` on its rows and token, `wire` on its bytes.
 """
 
 CLI_INTRODUCTION = """

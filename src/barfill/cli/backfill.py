@@ -88,7 +88,7 @@ class Wish:
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show the plan and its cost; fetch no bars.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as JSON here.")
 @json_option
-def backfill(  # noqa: PLR0917  one parameter per option
+def backfill(
     symbols: tuple[str, ...],
     listed: tuple[str, ...],
     watchlist: str | None,

@@ -47,7 +47,7 @@ Ranges that were never asked for are not listed: 'barfill backfill --dry-run' pl
 @click.option("--settled", "with_settled", is_flag=True, help="Settled ones too.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=DEFAULT_LIMIT, show_default=True, help="How many.")
 @json_option
-def gaps(  # noqa: PLR0917  one parameter per option
+def gaps(
     symbols: tuple[str, ...],
     timeframes: tuple[str, ...],
     kinds: tuple[GapKind, ...],

@@ -54,7 +54,7 @@ Any non-empty key is taken, but not 'wrong'. GET /simulate/requests counts what 
 @click.option(
     "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault script: what goes wrong."
 )
-def simulate(  # noqa: PLR0917  one parameter per option
+def simulate(
     port: int,
     seed: int,
     symbols: int,

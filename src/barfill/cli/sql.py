@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import psycopg
@@ -110,8 +111,9 @@ def _show_url(database: Database, *, is_private: bool, keep_open: bool) -> None:
         )
         return
     say("The private server runs until Ctrl-C.")
-    while True:
-        time.sleep(3600)
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
 
 
 def _run(conn: Connection, text: str, form: str) -> None:
@@ -122,9 +124,11 @@ def _run(conn: Connection, text: str, form: str) -> None:
     """
     with conn.cursor() as cursor, translated():
         if _PLAIN_QUERY.fullmatch(text):
-            rows = cursor.stream(text.encode(), size=FETCHED_AT_ONCE)
-            first = list(islice(rows, 1))
-            _print_result(cursor, chain(first, rows), form)
+            # Closed whatever happens: a stream that is left open blocks its connection for good.
+            stream = cast("Generator[Row, None, None]", cursor.stream(text.encode(), size=FETCHED_AT_ONCE))
+            with closing(stream) as rows:
+                first = list(islice(rows, 1))
+                _print_result(cursor, chain(first, rows), form)
             return
         cursor.execute(text.encode())
         _print_result(cursor, iter(cursor) if cursor.description else iter(()), form)

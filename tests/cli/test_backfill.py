@@ -1,0 +1,233 @@
+"""`barfill backfill`, `status` and `gaps` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from barfill.simulate import SimulatedExchange
+from barfill.store.database import Database
+from tests.cli.conftest import BARFILL, KEY, SECRET, Shell
+
+WEEK = ("--start", "2026-06-01", "--end", "2026-06-06")
+BARS = "bars"
+
+
+def bars_requests(exchange: SimulatedExchange) -> int:
+    return sum(request.endpoint == BARS for request in exchange.requests)
+
+
+def test_a_backfill_shows_matrix_summary_and_what_to_type_next(shell: Shell) -> None:
+    """Results on stdout, progress on stderr, exit code 0."""
+    done = shell("backfill", "AAPL", "msft", "--timeframes", "15m,1d", *WEEK)
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].split() == ["symbol", "1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"]
+    assert lines[2].split() == ["AAPL", "·", "·", "✓", "·", "·", "·", "✓", "·"]
+    for words in (
+        "Duration",
+        "2 ok, 0 failed",
+        "2 made, 2 the least possible",
+        "0 detected",
+        "Done: complete.",
+        "barfill sql",
+    ):
+        assert words in done.stdout
+    assert "added 2 symbols: AAPL, MSFT" in done.stderr
+    assert "1 Fetching: 270 expected bars" in done.stderr
+
+
+def test_a_second_backfill_asks_for_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
+    """What is covered is never paid for twice."""
+    shell("backfill", "AAPL", "--timeframes", "15m,1d", *WEEK)
+    exchange.forget_requests()
+
+    done = shell("backfill", "AAPL", "--timeframes", "15m,1d", *WEEK)
+
+    assert done.returncode == 0
+    assert exchange.requests == []
+    assert "0 made" in done.stdout
+
+
+def test_full_asks_again_and_changes_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
+    """The same bars come and are recognised."""
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+    exchange.forget_requests()
+
+    report = json.loads(shell("backfill", "AAPL", "--timeframe", "1d", *WEEK, "--full", "--json").stdout)
+
+    assert bars_requests(exchange) == 1
+    assert (report["summary"]["bars_written"], report["summary"]["bars_changed"]) == (0, 0)
+
+
+def test_json_and_output_hold_the_same_report(shell: Shell, tmp_path: Path) -> None:
+    """Nothing but JSON is on stdout; the file is written too."""
+    path = tmp_path / "report.json"
+
+    done = shell("backfill", "AAPL", "--timeframe", "1d", *WEEK, "--json", "--output", str(path))
+
+    report = json.loads(done.stdout)
+    assert json.loads(path.read_text()) == report
+    assert set(report) >= {"summary", "gaps_detected", "gaps_filled", "matrix", "failures"}
+    assert report["matrix"]["AAPL"]["1d"]["complete"] is True
+    assert report["summary"]["exit_code"] == 0
+
+
+def test_a_symbol_that_is_not_offered_fails_alone(shell: Shell) -> None:
+    """The others go on; the exit code is 1."""
+    done = shell("backfill", "AAPL", "NOSUCH", "--timeframe", "1d", *WEEK)
+
+    assert done.returncode == 1
+    assert "'NOSUCH' is not offered by alpaca" in done.stderr
+    assert "SYMBOL_NOT_FOUND: NOSUCH" in done.stdout
+    assert "1 ok, 1 failed" in done.stdout
+
+
+def test_only_symbols_that_are_not_offered_is_one_sentence(shell: Shell, exchange: SimulatedExchange) -> None:
+    """No bars are asked for; the spelling is to be checked."""
+    done = shell("backfill", "NOSUCH", "--timeframe", "1d")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Symbol 'NOSUCH' is not offered by alpaca. Check the spelling")
+    assert bars_requests(exchange) == 0
+
+
+def test_a_dry_run_tells_the_cost_and_fetches_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Calls by timeframe, time, bars."""
+    done = shell("backfill", "AAPL", "--timeframes", "1m,1h,1d", *WEEK, "--dry-run")
+    as_json = json.loads(shell("backfill", "AAPL", "--timeframes", "1m,1h,1d", *WEEK, "--dry-run", "--json").stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert bars_requests(exchange) == 0
+    for words in ("Calls", "at the rate limit", "1h", "Nothing was fetched"):
+        assert words in done.stdout
+    assert as_json["by_timeframe"] == {"1d": 1, "1m": 1}
+
+
+def test_max_calls_bounds_a_run_and_the_next_one_goes_on(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Exit code 3 until all is there; no page is fetched twice."""
+    wanted = ("backfill", "AAPL", "--timeframe", "15m", *WEEK)
+    codes = []
+    for _ in range(12):
+        codes.append(shell(*wanted, "--max-calls", "2", ALPACA_PAGE_SIZE="50").returncode)
+        if codes[-1] == 0:
+            break
+
+    assert codes[0] == 3
+    assert codes[-1] == 0
+    assert bars_requests(exchange) <= 9
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_backfill_resumes(number: signal.Signals, shell: Shell, exchange: SimulatedExchange) -> None:
+    """The first signal ends it after the pages in hand with exit code 130; the same command goes on from there."""
+    exchange.set_faults([{"match": {"endpoint": BARS, "nth": 3}, "fault": "H17", "args": {"seconds": 1.5}}])
+    wanted = ("backfill", "AAPL", "--timeframe", "1m", *WEEK)
+    with shell.begin(*wanted, ALPACA_PAGE_SIZE="100") as process:
+        assert process.stderr is not None
+        while "1 Fetching" not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+
+    again = shell(*wanted, ALPACA_PAGE_SIZE="100")
+
+    assert process.returncode == 130
+    assert "Stopping after the pages in hand" in said
+    assert again.returncode == 0, again.stderr
+
+
+def test_nothing_shows_the_keys(shell: Shell, exchange: SimulatedExchange, database: Database) -> None:
+    """X15: neither output nor the run table holds them, even if the exchange echoes them."""
+    exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H04", "args": {"status": 500, "body": "text"}}])
+
+    done = shell("backfill", "AAPL", "--timeframe", "1d", *WEEK, "--max-calls", "2", BARFILL_DEBUG="1")
+    with database.connection() as conn:
+        stored = str(conn.execute("select * from job_runs").fetchall())
+
+    assert done.returncode in (1, 3)
+    for secret in (KEY, SECRET):
+        assert secret not in done.stdout + done.stderr + stored
+
+
+def test_on_a_terminal_the_bars_move(shell: Shell) -> None:
+    """With a terminal on stderr the progress is drawn in place, and the matrix is still whole."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [BARFILL, "backfill", "AAPL", "--timeframes", "1m,1d", *WEEK],
+        env=shell.changed({"TERM": "xterm", "COLUMNS": "120"}),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    os.close(theirs)
+    drawn = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+
+    assert done.returncode == 0
+    assert "\x1b[" in drawn
+    assert "1,955/1,955 bars" in drawn
+    assert "AAPL" in done.stdout.decode()
+
+
+def test_status_says_how_far_behind_everything_is(shell: Shell) -> None:
+    """A series that ends long ago is unhealthy: exit code 1 with --unhealthy, 0 without."""
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+
+    shown, unhealthy = shell("status"), shell("status", "--unhealthy")
+    report = json.loads(shell("status", "--json").stdout)
+
+    assert (shown.returncode, unhealthy.returncode) == (0, 1)
+    assert "1 symbol stale or failed" in shown.stdout
+    assert report["healthy"] is False
+    assert report["symbols"][0]["timeframes"]["1d"]["bar_count"] == 5
+    assert report["symbols"][0]["sessions_behind"] > 1
+
+
+def test_status_of_a_fresh_symbol_is_healthy(shell: Shell) -> None:
+    """At most one session behind."""
+    shell("backfill", "AAPL", "--timeframe", "1d", "--days", "10")
+
+    done = shell("status", "--unhealthy")
+
+    assert done.returncode == 0, done.stdout
+    assert "All symbols are at most one session behind" in done.stdout
+
+
+def test_status_of_an_empty_database_says_how_to_begin(shell: Shell) -> None:
+    """No table, a command to type."""
+    done = shell("status")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "barfill backfill AAPL" in done.stderr
+
+
+def test_gaps_are_listed_with_kind_and_reason(shell: Shell) -> None:
+    """Quiet minutes of an illiquid symbol are settled; they are counted, and listed when asked for."""
+    shell("backfill", "THIN", "--timeframe", "1m", *WEEK)
+
+    shown = shell("gaps", "THIN")
+    listed = json.loads(shell("gaps", "THIN", "--kind", "no_trade", "--json").stdout)
+
+    assert shown.returncode == 0
+    assert "No open gaps" in shown.stdout
+    assert "no_trade" in shown.stdout
+    assert {gap["kind"] for gap in listed["gaps"]} == {"no_trade"}
+    assert sum(gap["expected_bars"] for gap in listed["gaps"]) == listed["counts"]["no_trade"]["bars"] > 1_000
+
+
+def test_gaps_of_an_unknown_symbol_is_one_sentence(shell: Shell) -> None:
+    """Exit code 1."""
+    done = shell("gaps", "NOSUCH")
+
+    assert done.returncode == 1
+    assert "'NOSUCH' is not on record" in done.stderr

@@ -1,0 +1,184 @@
+"""`symbols`, `watchlist`, `sql`, `doctor` and `simulate` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import urllib.request
+from pathlib import Path
+
+import psycopg
+
+from barfill.simulate import SimulatedExchange
+from tests.cli.conftest import KEY, SECRET, Shell
+
+
+def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
+    """The provider gives name and kind; what is removed stays on record."""
+    added = shell("symbols", "add", "aapl", "SPY", "NOSUCH")
+    removed = shell("symbols", "remove", "AAPL")
+    listed = json.loads(shell("symbols", "list", "--json").stdout)
+    shell("symbols", "add", "AAPL")
+
+    assert added.returncode == 1
+    assert "Added SPY  etf  SPDR S&P 500 ETF Trust" in added.stdout
+    assert "'NOSUCH' is not offered" in added.stderr
+    assert removed.stdout == "Removed 1 symbol; their bars stay.\n"
+    assert [symbol["ticker"] for symbol in listed] == ["SPY"]
+    assert shell("symbols", "list").stdout.startswith("AAPL")
+
+
+def test_symbols_can_be_imported_unchecked_without_keys(shell: Shell, tmp_path: Path) -> None:
+    """A CSV file gives names and kinds; no provider is asked."""
+    path = tmp_path / "list.csv"
+    path.write_text("symbol,name,asset_type\nOLDCO,=1+1,stock\nFUND,Some Fund,etf\n")
+
+    done = shell("symbols", "import", str(path), "--unchecked", ALPACA_API_KEY=None, ALPACA_API_SECRET=None)
+    listed = json.loads(shell("symbols", "list", "--json").stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert [(symbol["ticker"], symbol["asset_type"]) for symbol in listed] == [("FUND", "etf"), ("OLDCO", "stock")]
+
+
+def test_a_watchlist_is_made_filled_and_used(shell: Shell) -> None:
+    """Adding makes list and symbols; a backfill takes the list by name."""
+    added = shell("watchlist", "import", "tech", "-", stdin="AAPL\nMSFT # note\n")
+    used = shell("backfill", "--watchlist", "tech", "--timeframe", "1d", "--start", "2026-06-01", "--end", "2026-06-03")
+    shell("watchlist", "remove", "tech", "MSFT")
+    listed = shell("watchlist", "list", "tech")
+    unknown = shell("watchlist", "list", "nope")
+    deleted = shell("watchlist", "delete", "tech")
+
+    assert "Put 2 symbols on 'tech'" in added.stdout
+    assert used.returncode == 0, used.stderr
+    assert listed.stdout == "AAPL\n"
+    assert (unknown.returncode, deleted.returncode) == (1, 0)
+    assert "no watchlist 'nope'" in unknown.stderr
+
+
+def test_a_statement_is_printed_as_table_csv_or_json(shell: Shell) -> None:
+    """X11: texts that a spreadsheet would run are quoted in CSV; control characters never reach the terminal."""
+    statement = "select '=1+1' as formula, -5 as n, null as nothing, E'\\x1b[2J' as evil"
+
+    table, as_csv, as_json = (shell("sql", statement, *form) for form in ([], ["--csv"], ["--json"]))
+
+    assert table.stdout.splitlines()[1].split() == ["=1+1", "-5", r"\x1b[2J"]
+    assert as_csv.stdout.splitlines()[:2] == ["formula,n,nothing,evil", "'=1+1,-5,,\x1b[2J"]
+    assert json.loads(as_json.stdout) == [{"formula": "=1+1", "n": -5, "nothing": None, "evil": "\x1b[2J"}]
+
+
+def test_statements_may_change_data_or_be_several(shell: Shell) -> None:
+    """Each tells what became of it."""
+    done = shell("sql", "insert into symbols (ticker) values ('AAPL'), ('MSFT'); select count(*) from symbols")
+
+    assert done.stdout.splitlines() == ["INSERT 0 2", "count", "    2", "(1 row)"]
+
+
+def test_a_wrong_statement_is_one_sentence(shell: Shell) -> None:
+    """PostgreSQL's reason, exit code 1."""
+    done = shell("sql", "selec 1")
+
+    assert done.returncode == 1
+    assert 'syntax error at or near "selec"' in done.stderr
+
+
+def test_a_pipe_of_statements_goes_on_after_an_error(shell: Shell) -> None:
+    """As at a prompt."""
+    done = shell("sql", stdin="select 1 as a;\nselec;\nselect\n2 as b;\n")
+
+    assert done.returncode == 0
+    assert done.stdout.split() == ["a", "1", "(1", "row)", "b", "2", "(1", "row)"]
+    assert "syntax error" in done.stderr
+
+
+def test_a_long_result_is_shortened_in_a_table_only(shell: Shell) -> None:
+    """CSV has every row."""
+    statement = "select * from generate_series(1, 2500) as n"
+
+    assert "(1,000 rows; 1,500 more: use --csv or --json to see all)" in shell("sql", statement).stdout
+    assert len(shell("sql", statement, "--csv").stdout.splitlines()) == 2501
+
+
+def test_the_connection_string_opens_the_private_server_while_it_runs(shell: Shell) -> None:
+    """--keep-open holds it until Ctrl-C."""
+    with shell.begin("sql", "--url", "--keep-open", DATABASE_URL=None) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with psycopg.connect(url) as conn:
+            found = conn.execute("select count(*) from symbols").fetchone()
+        process.send_signal(signal.SIGINT)
+
+    assert found == (0,)
+    assert process.returncode == 0
+
+
+def test_doctor_is_content_when_all_is_well(shell: Shell) -> None:
+    """Every check has its tick; no secret and no home directory is shown (X14)."""
+    done = shell("doctor", HOME="/tmp/somebody", BARFILL_HOME="/tmp/somebody/bars")
+
+    assert done.returncode == 0, done.stdout
+    for name in ("settings", "directory", "disk", "database", "clock", "keys"):
+        assert f"✓ {name}" in done.stdout
+    for hidden in (KEY, SECRET, "/tmp/somebody", "postgresql://"):
+        assert hidden not in done.stdout
+    assert "~/bars" in done.stdout
+
+
+def test_doctor_names_what_is_wrong(shell: Shell) -> None:
+    """A rejected key fails its check alone; the exit code is 1; JSON says the same."""
+    done = shell("doctor", "--json", ALPACA_API_SECRET="wrong")
+
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [check["name"] for check in report["checks"] if not check["is_ok"]] == ["keys"]
+    assert {"name": "ALPACA_API_KEY", "value": f"set ({len(KEY)} characters)", "source": "environment"} in report[
+        "settings"
+    ]
+
+
+def test_doctor_works_with_settings_that_cannot_be_read(shell: Shell) -> None:
+    """It shows every problem, which is what it is for."""
+    done = shell("doctor", ALPACA_PLAN="gold")
+
+    assert done.returncode == 1
+    assert "✗ settings" in done.stdout
+    assert "ALPACA_PLAN 'gold'" in done.stdout
+
+
+def test_simulate_prints_what_to_export_and_serves(shell: Shell) -> None:
+    """The lines keep invented bars away from real ones; Ctrl-C ends it and tells the counts."""
+    with shell.begin("simulate", "--port", "0", "--symbols", "3") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(6)]
+        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        url = exported["ALPACA_BASE_URL"].removesuffix("/alpaca")
+        counts = json.load(urllib.request.urlopen(f"{url}/simulate/requests"))
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=20)
+
+    assert set(exported) == {"ALPACA_BASE_URL", "ALPACA_API_KEY", "ALPACA_API_SECRET", "BARFILL_HOME"}
+    assert "barfill-simulated" in exported["BARFILL_HOME"]
+    assert "total" in counts
+    assert (process.returncode, "requests" in rest) == (0, True)
+
+
+def test_a_fault_script_that_cannot_be_read_is_refused(shell: Shell, tmp_path: Path) -> None:
+    """Not JSON, or a fault that does not exist: exit code 2."""
+    broken, unknown = tmp_path / "broken.json", tmp_path / "unknown.json"
+    broken.write_text("{match")
+    unknown.write_text('[{"fault": "H99"}]')
+
+    for path, words in ((broken, "is not JSON"), (unknown, "H99")):
+        done = shell("simulate", "--port", "0", "--faults", str(path))
+        assert done.returncode == 2, done.stderr
+        assert words in done.stderr
+
+
+def test_a_port_in_use_is_one_sentence(shell: Shell, exchange: SimulatedExchange) -> None:
+    """It names the port."""
+    port = exchange.url.rpartition(":")[2]
+
+    done = shell("simulate", "--port", port)
+
+    assert done.returncode == 2
+    assert f"Port {port} cannot be listened on" in done.stderr

@@ -115,7 +115,7 @@ def _check_progress(query: BarsQuery, page: Page, present: list[str], state: Cha
     if from_us(int(np.max(page.rows.ts))) + query.timeframe.length <= state.open_until:
         raise BadResponse(
             f"A page for {query} holds nothing newer than the page before it ({state.open_symbol} until "
-            f"{state.open_until.isoformat()}). The run stops here; run again to ask for the rest.",
+            f"{state.open_until.isoformat()}). The run stops here.",
             reason="no_progress",
         )
 

@@ -200,7 +200,7 @@ class Backfill:
             gaps_detected=detected.open_gaps,
             gaps_filled=summary.gaps_filled,
             gaps_remaining=found.open_gaps,
-            failures=tuple(tally.failures),
+            failures=tally.failures,
             was_interrupted=self._is_stopping,
             was_bounded=dispatch.was_bounded,
         )

@@ -149,7 +149,7 @@ def _guard(run: RunInHand, page: Page, cap: int) -> None:
         raise BadResponse(
             f"The pages of {run.provider} for {run.query} do not end: page {run.page_no + 1} of about "
             f"{max(1, cap - 10)} leads on to a page seen before or beyond any sensible number. The run stops; what "
-            "was proved is kept. Run again later.",
+            "was proved is kept.",
             reason="page_loop",
         )
     run.tokens_seen.add(page.next_token)

@@ -14,7 +14,7 @@ import numpy as np
 from barfill.core.page import BarsQuery, Page
 from barfill.core.plan import Slice, expected_rows
 from barfill.core.proof import ChainState
-from barfill.core.ranges import Range
+from barfill.core.ranges import Range, from_us
 from barfill.crash import crash_point
 from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
 from barfill.engine.clock import EngineClock
@@ -27,6 +27,7 @@ from barfill.engine.recovery import Piece, recover, remaining
 from barfill.engine.request import BackfillRequest
 from barfill.engine.settings import EngineSettings
 from barfill.engine.tally import Tally
+from barfill.engine.telling import located
 from barfill.errors import (
     BadResponse,
     BarfillError,
@@ -147,7 +148,7 @@ class Dispatch:
 
     async def _settle(self, run: RunInHand, end: ChainEnd) -> None:
         if end.ending is Ending.DONE:
-            self.tally.forgive(run.query.symbols, run.query.timeframe)
+            self.tally.forgive(run.query.symbols, run.query.timeframe, run.query.range)
         elif end.ending is Ending.DROPPED:
             self.tally.dropped += 1
         elif end.ending is Ending.STOPPED:
@@ -179,7 +180,7 @@ class Dispatch:
     async def _refuse(self, run: RunInHand, ticker: str, error: BarfillError) -> None:
         """One symbol fails alone: it is not asked for again in this backfill."""
         self.tally.refused.add(ticker)
-        self.tally.fail([ticker], run.query.timeframe, error)
+        self.tally.fail([(ticker, run.query.range)], run.query.timeframe, error)
         self._listener.note(str(error))
         symbol_id = int(run.symbol_ids[run.query.symbols.index(ticker)])
         await self._store(
@@ -188,51 +189,51 @@ class Dispatch:
             run.query.timeframe,
             feed=run.query.feed,
             error_code=error.code,
-            message=str(error),
+            message=located(error, self._provider, run.query),
         )
 
     async def _fail(self, run: RunInHand, error: BarfillError) -> None:
-        is_news = self.tally.fail(run.query.symbols, run.query.timeframe, error)
-        if is_news:
+        missing = _missing(run)
+        # Where everything is proved and only the pages do not end, all of it has failed.
+        failed = missing or [(ticker, run.query.range) for ticker in run.query.symbols]
+        if self.tally.fail(failed, run.query.timeframe, error):
             self._listener.note(str(error))
-        await self._store(self._record_failure, run, error)
+        await self._store(self._record_failure, run, missing, error)
         self._unanswered = self._unanswered + 1 if isinstance(error, ProviderUnavailable) else 0
         is_dead = self._unanswered >= (DEAD_AFTER if self.tally.pages else 1)
         if is_dead or isinstance(error, CredentialsRejected | RateLimited):
             self.is_over = True
             self._crew.stop()
 
-    def _record_failure(self, conn: Connection, run: RunInHand, error: BarfillError) -> None:
-        query = run.query
+    def _record_failure(
+        self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
+    ) -> None:
+        query, message = run.query, located(error, self._provider, run.query)
         reason = getattr(error, "reason", "") or error.code.lower()
         try:
-            fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=str(error))
+            fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=message)
         except PageDropped:
             return  # taken over meanwhile: its new owner tells how it ends
-        ids = [int(i) for i in run.symbol_ids]
-        note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=str(error))
+        id_of = dict(zip(query.symbols, run.symbol_ids.tolist(), strict=True))
+        ids = list(dict.fromkeys(id_of[ticker] for ticker, _ in missing)) or list(id_of.values())
+        note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=message)
         if isinstance(error, SeriesConflict):
             return
         is_final = isinstance(error, PlanTooSmall)
         kind: GapKind = "not_entitled" if is_final else "failed"
         due = self._clock.now() + (NOT_ENTITLED_CHECK if is_final else FAILED_CHECK)
-        id_of = dict(zip(query.symbols, ids, strict=True))
-        gaps = []
-        for piece in remaining(query, run.state):
-            for ticker in piece.symbols:
-                count = run.calendar.expected_count(query.timeframe, piece.range)
-                if count:
-                    gaps.append(
-                        GapRecord(
-                            symbol_id=id_of[ticker],
-                            range=piece.range,
-                            expected_bars=count,
-                            kind=kind,
-                            reason=f"{error.code}: {error}"[:500],
-                            next_check_at=due,
-                            calendar_version=run.calendar.version,
-                        )
-                    )
+        gaps = [
+            GapRecord(
+                symbol_id=id_of[ticker],
+                range=one,
+                expected_bars=run.calendar.expected_count(query.timeframe, one),
+                kind=kind,
+                reason=f"{error.code}: {error}"[:500],
+                next_check_at=due,
+                calendar_version=run.calendar.version,
+            )
+            for ticker, one in missing
+        ]
         if gaps:
             record_failed(conn, query.timeframe, gaps)
 
@@ -337,6 +338,24 @@ def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     raise error
+
+
+def _missing(run: RunInHand) -> Sequence[tuple[str, Range]]:
+    """The expected bars that the run did not bring, by ticker."""
+    return [
+        (ticker, one)
+        for piece in remaining(run.query, run.state)
+        for ticker in piece.symbols
+        if (one := _trimmed(run, piece.range)) is not None
+    ]
+
+
+def _trimmed(run: RunInHand, wanted: Range) -> Range | None:
+    """From the first to the last expected bar in *wanted*, so that nobody waits for the closed time around them."""
+    starts = run.calendar.expected_starts(run.query.timeframe, wanted)
+    if len(starts) == 0:
+        return None
+    return Range(from_us(int(starts[0])), min(wanted.end, from_us(int(starts[-1])) + run.query.timeframe.length))
 
 
 def _shortened(tickers: Sequence[str]) -> str:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import Failure
+from barfill.engine.telling import advised
 from barfill.errors import BarfillError
+
+SeriesName = tuple[str, Timeframe]
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What failed: alike for all series that are told together."""
+
+    error_code: str
+    reason: str
+    message: str
 
 
 @dataclass(slots=True)
@@ -18,7 +31,6 @@ class Tally:
     Attributes:
         rows: Rows received, by timeframe.
         refused: Tickers that the provider does not offer.
-        failed_series: Series of which the last request failed.
     """
 
     pages: int = 0
@@ -29,39 +41,45 @@ class Tally:
     quarantined: int = 0
     dropped: int = 0
     refused: set[str] = field(default_factory=set)
-    failures: list[Failure] = field(default_factory=list)
-    failed_series: set[tuple[str, Timeframe]] = field(default_factory=set)
+    _failed: dict[_What, dict[SeriesName, Ranges]] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What failed and was not made good; the same failure of several series is told once."""
+        told = []
+        for what, series in self._failed.items():
+            symbols = tuple(dict.fromkeys(ticker for ticker, _ in series))
+            timeframes = {timeframe for _, timeframe in series}
+            timeframe = timeframes.pop() if len(timeframes) == 1 else None
+            told.append(Failure(symbols, timeframe, what.error_code, what.reason, what.message))
+        return tuple(told)
+
+    @property
+    def failed_series(self) -> AbstractSet[SeriesName]:
+        """Series of which some range was asked for last without success."""
+        return {name for series in self._failed.values() for name in series}
 
     def least_calls(self, page_size: int) -> int:
         """The fewest calls that could have brought the same rows: full pages of each timeframe."""
         return sum(-(-count // page_size) for count in self.rows.values())
 
-    def fail(self, tickers: Iterable[str], timeframe: Timeframe, error: BarfillError) -> bool:
-        """Adds a failure of these series, and says whether it is news: the same failure of several is told once."""
-        symbols = tuple(tickers)
-        self.failed_series |= {(ticker, timeframe) for ticker in symbols}
-        failure = Failure(symbols, timeframe, error.code, getattr(error, "reason", ""), str(error))
-        for position, known in enumerate(self.failures):
-            if (known.error_code, known.message) == (failure.error_code, failure.message):
-                self.failures[position] = replace(
-                    known,
-                    symbols=tuple(dict.fromkeys((*known.symbols, *symbols))),
-                    timeframe=timeframe if known.timeframe is timeframe else None,
-                )
-                return False
-        self.failures.append(failure)
-        return True
+    def fail(self, missing: Iterable[tuple[str, Range]], timeframe: Timeframe, error: BarfillError) -> bool:
+        """Adds a failure of these symbols' ranges, and says whether it is news."""
+        what = _What(error.code, getattr(error, "reason", ""), advised(error))
+        is_news = what not in self._failed
+        for ticker, one in missing:
+            self.forgive([ticker], timeframe, one)
+            series = self._failed.setdefault(what, {})
+            series[ticker, timeframe] = series.get((ticker, timeframe), Ranges()) | one
+        return is_news
 
-    def forgive(self, tickers: Iterable[str], timeframe: Timeframe) -> None:
-        """Takes failures back that a later attempt made good."""
-        self.failed_series -= {(ticker, timeframe) for ticker in tickers}
-        still = {ticker for ticker, _ in self.failed_series}
-        kept = []
-        for failure in self.failures:
-            symbols = tuple(ticker for ticker in failure.symbols if self._has_failed(ticker, failure.timeframe, still))
-            if symbols:
-                kept.append(replace(failure, symbols=symbols))
-        self.failures = kept
-
-    def _has_failed(self, ticker: str, timeframe: Timeframe | None, still: AbstractSet[str]) -> bool:
-        return ticker in still if timeframe is None else (ticker, timeframe) in self.failed_series
+    def forgive(self, tickers: Iterable[str], timeframe: Timeframe, made_good: Range) -> None:
+        """Takes failures back as far as a later attempt made them good."""
+        for ticker in tickers:
+            for what, series in list(self._failed.items()):
+                left = series.get((ticker, timeframe), Ranges()) - made_good
+                series.pop((ticker, timeframe), None)
+                if left:
+                    series[ticker, timeframe] = left
+                if not series:
+                    del self._failed[what]

@@ -113,7 +113,9 @@ def _not_found(request: HttpRequest, response: HttpResponse, facts: _Facts) -> P
     asked = _asked(request)
     symbol = asked[0] if len(asked) == 1 else None
     who = f"'{excerpt(symbol)}'" if symbol is not None else "what was asked for"
-    return SymbolNotOffered(f"Alpaca does not know {who} ({_told(response)}).", symbol=symbol, **facts)
+    return SymbolNotOffered(
+        f"Alpaca does not know {who} ({_told(response)}). Check its spelling.", symbol=symbol, **facts
+    )
 
 
 def _too_long(_request: HttpRequest, response: HttpResponse, facts: _Facts) -> ProviderError:

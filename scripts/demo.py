@@ -23,6 +23,7 @@ BARFILL = Path(sys.executable).with_name("barfill")
 SIMULATED_SYMBOLS = "AAPL MSFT SPY THIN NEWC SPLT"
 REAL_SYMBOLS = "AAPL MSFT SPY QQQ BRK.B IWM"
 INTRADAY_DAYS = 75
+QUERY = "select * from market_data where symbol = 'AAPL' and timeframe = '1h' order by time desc limit 5"
 EXIT_COMPLETE, EXIT_GAPS_REMAIN, EXIT_INTERRUPTED = 0, 3, 130
 
 
@@ -52,9 +53,10 @@ def fill(symbols: str, environment: dict[str, str]) -> int:
         f"backfill {symbols} --timeframes 1d,1w --days 730",
         f"backfill {symbols} --days {INTRADAY_DAYS}",
         "status",
+        f"sql {shlex.quote(QUERY)}",
     )
     for step in steps:
-        print(f"$ barfill {step}", flush=True)
+        print("$ barfill", step.replace(shlex.quote(QUERY), f'"{QUERY}"'), flush=True)
         done = subprocess.run([BARFILL, *shlex.split(step)], env=environment, check=False)
         if done.returncode not in (EXIT_COMPLETE, EXIT_GAPS_REMAIN):
             return done.returncode
@@ -98,7 +100,8 @@ That took {seconds:.0f} s. To look around, point barfill at the demo's database:
 
   barfill status
   barfill gaps
-  barfill sql "select * from market_data where symbol = 'AAPL' and timeframe = '1h' order by time desc limit 5"
+  barfill sql "select symbol, timeframe, count(*) from market_data group by 1, 2 order by 1, 2"
+  barfill --help
 
 For bars of your own: unset BARFILL_HOME, set ALPACA_API_KEY and ALPACA_API_SECRET, then: barfill backfill AAPL
 To forget the demo: rm -r {home}"""

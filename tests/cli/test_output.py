@@ -97,7 +97,7 @@ def test_a_plan_is_told_in_one_line() -> None:
     )
 
     assert plan_line(estimate) == (
-        "about 45 calls (1m 44, 1d 1), 1h, 1w derived, 200,000 bars, 4 min 0 s at the rate limit, "
+        "about 45 calls (1m: 44, 1d: 1), 1h, 1w derived, 200,000 bars, 4 min 0 s at the rate limit, "
         "1 interrupted run taken up"
     )
 

@@ -256,7 +256,7 @@ def _show_estimate(estimate: PlanEstimate, *, as_json: bool) -> None:
         derived = [timeframe.label for timeframe in estimate.derived]
         print_json(asdict(estimate) | {"by_timeframe": by_timeframe, "derived": derived})
         return
-    fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
+    fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     click.echo(f"Slices    {estimate.slices:,}" + (f" ({estimate.resumed:,} taken up)" if estimate.resumed else ""))
     click.echo(f"Calls     {estimate.calls:,}" + (f" ({fetched})" if fetched else ""))
     click.echo(f"Time      {shown_duration(estimate.minutes * 60)} at the rate limit")

@@ -43,7 +43,7 @@ def plan_line(estimate: PlanEstimate) -> str:
     """What a plan will cost, in a sentence."""
     if estimate.calls == 0 and estimate.bars == 0:
         return "nothing to fetch: all of it is covered"
-    fetched = ", ".join(f"{timeframe.label} {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
+    fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]
     if estimate.derived:
         parts.append(f"{', '.join(timeframe.label for timeframe in estimate.derived)} derived")
@@ -216,6 +216,8 @@ class LiveProgress:
 
     def _end_bars(self) -> None:
         if self._progress is not None:
+            for task in self._progress.tasks[1:]:  # the plan's pages were an estimate
+                self._progress.update(task.id, total=task.completed)
             self._progress.stop()
         self._progress, self._total = None, None
 

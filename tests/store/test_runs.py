@@ -21,6 +21,7 @@ from barfill.store.runs import (
     fail_run,
     heartbeat,
     prune_runs,
+    release_run,
     requeue_run,
     restart_chain,
     retry_runs,
@@ -131,6 +132,22 @@ def test_passing_failure_spends_an_attempt(database: Database) -> None:
     again = database.run(claim_run, run.id, WORKER)
     assert again is not None
     assert (again.attempt, again.page_no) == (0, 1)
+
+
+def test_released_run_spends_no_attempt(database: Database) -> None:
+    """
+    A worker that is asked to stop gives its run back as it is, once.
+    """
+    run = claimed_run(database, add(database, "A"))
+    database.run(write_page, page(run, {}, next_token="t1"))
+
+    database.run(release_run, run.id, run.epoch)
+
+    with pytest.raises(PageDropped):
+        database.run(release_run, run.id, run.epoch)
+    claimed = database.run(claim_run, run.id, WORKER)
+    assert claimed is not None
+    assert (claimed.attempt, claimed.page_no, claimed.page_token) == (0, 1, "t1")
 
 
 def test_chain_begins_anew_after_a_stale_token(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -122,6 +123,16 @@ def test_a_symbol_out_of_order_stops_the_chain(rows: list[tuple[str, int]], stat
         prove(query_for("A", "B"), page_of(rows, "t"), state, page_size=10)
 
     assert caught.value.reason == "page_order"
+
+
+def test_a_row_off_the_grid_proves_nothing_beyond_its_bar() -> None:
+    """A last row stamped 14.789 s late proves its own bar, not the beginning of the next one."""
+    late = page_of([("A", 0), ("A", 1)], "t")
+    page = replace(late, rows=replace(late.rows, ts=late.rows.ts + 14_789_000))
+
+    proof = prove(query_for("A"), page, ChainState(), page_size=2)
+
+    assert proof.proved == (("A", Range(START, START + timedelta(days=2))),)
 
 
 def test_a_page_that_does_not_move_on_stops_the_chain() -> None:

@@ -217,6 +217,30 @@ def test_rows_of_a_symbol_not_asked_for_refuse_the_page(page: object) -> None:
     assert refusal(page) == "wrong_symbol"
 
 
+def minutes(count: int, **changes: object) -> list[object]:
+    """So many good bars, one a minute."""
+    return [row(t=f"2024-03-05T15:{minute:02d}:00Z", **changes) for minute in range(count)]
+
+
+def test_one_symbols_rows_under_two_names_refuse_the_page() -> None:
+    """Three equal rows in which the price moves are not two symbols' (H27: a sandbox key answered AAPL for all)."""
+    page = {"bars": {"AAPL": minutes(3), "MSFT": [row(c=11.5)], "NIO": minutes(3)}}
+
+    assert refusal(page, bars_query("AAPL", "MSFT", "NIO")) == "wrong_symbol"
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [minutes(2), minutes(30, o=10, h=10, l=10, c=10, vw=10)],
+    ids=["two rows", "one price all along"],
+)
+def test_quiet_symbols_may_look_alike(alike: list[object]) -> None:
+    """Few rows, or rows at one price, can be equal by chance."""
+    page = parse({"bars": {"AAPL": alike, "NIO": alike}}, bars_query("AAPL", "NIO"))
+
+    assert page.received == 2 * len(alike)
+
+
 @pytest.mark.parametrize("echo", [{"currency": "EUR"}, {"feed": "iex"}, {"adjustment": "split"}])
 def test_an_answer_that_calls_itself_something_else_is_refused(echo: Mapping[str, object]) -> None:
     """Another currency, feed or basis than asked for is no answer; the same one is (H29, Q17)."""

@@ -129,14 +129,14 @@ def _proved_until(query: BarsQuery, symbol: str, state: ChainState) -> datetime:
 def _last_row_end(query: BarsQuery, page: Page, symbol: str, proved_until: datetime) -> datetime:
     """
     The end of the last row of *symbol*; *proved_until* where its rows prove nothing because they are not sorted.
+
+    A row off the grid proves nothing beyond the bar it falls into: that bar's neighbour may be on the next page.
     """
     stamps = page.rows.ts[page.rows.symbol == page.symbols.index(symbol)]
-    if len(stamps) == 0 or np.any(np.diff(stamps) < 0):
+    if len(stamps) == 0 or np.any(np.diff(stamps) < 0) or stamps[-1] < to_us(query.range.start):
         return proved_until
     end = from_us(int(stamps[-1])) + query.timeframe.length
-    if stamps[-1] < to_us(query.range.start):
-        return proved_until
-    return min(end, query.range.end)
+    return min(end - (end - query.range.start) % query.timeframe.length, query.range.end)
 
 
 def _chain_end(query: BarsQuery, state: ChainState, proved: list[tuple[str, Range]]) -> Proof:

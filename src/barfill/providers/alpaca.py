@@ -32,7 +32,7 @@ from barfill.providers.alpaca_decode import decode
 from barfill.providers.base import HttpRequest, HttpResponse, OfferedSymbol
 from barfill.providers.instants import FUTURE_MAX, local_midnight, rfc_3339
 from barfill.providers.rate_headers import told_wait_s
-from barfill.providers.rows import check_range, check_symbols, stamped
+from barfill.providers.rows import check_distinct, check_range, check_symbols, stamped
 from barfill.providers.strict_json import check_is_json, strict_json
 
 DATA_URL = "https://data.alpaca.markets"
@@ -177,6 +177,7 @@ class Alpaca:
             latest_us=to_us(response.received_at + FUTURE_MAX),
         )
         check_symbols(contents.tickers, query)
+        check_distinct(contents.tickers, contents.rows)
         _check_variant(contents.echo, query)
         rows = replace(contents.rows, ts=stamped(contents.rows.ts, query.timeframe))
         check_range(rows.ts, query)

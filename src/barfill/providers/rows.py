@@ -28,6 +28,7 @@ RAW_LENGTH_MAX = 4_000
 """A quarantined row is evidence; more than this of it is none."""
 
 _INT64_MAX = 2**63 - 1
+_TELLING_ROWS_MIN = 3
 _LONGEST_CLOSURE = timedelta(days=7)
 _PRICES = ("o", "h", "l", "c")
 _REQUIRED = ("t", *_PRICES, "v")
@@ -121,6 +122,36 @@ def check_symbols(tickers: Collection[str], query: BarsQuery) -> None:
             f"The answer holds rows of '{excerpt(min(foreign))}', which was not asked for; the page is refused.",
             reason="wrong_symbol",
         )
+
+
+def check_distinct(tickers: Sequence[str], rows: BarColumns) -> None:
+    """
+    Refuses the rows of one symbol under two names (H27: a sandbox key answered AAPL for all).
+
+    Two quiet symbols may share a row or two at one price; they do not share all of three rows or more in which the
+    price moves.
+
+    Args:
+        rows: In the order of *tickers*.
+
+    Raises:
+        BadResponse: Two symbols have the same rows (`wrong_symbol`).
+    """
+    starts = np.flatnonzero(np.diff(rows.symbol, prepend=-1))
+    ends = np.append(starts[1:], len(rows))
+    owners: dict[bytes, int] = {}
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True) if len(starts) > 1 else ():
+        if end - start < _TELLING_ROWS_MIN or not np.any(rows.high[start:end] > rows.low[start:end]):
+            continue
+        values = (rows.ts, rows.open, rows.high, rows.low, rows.close, rows.volume)
+        symbol = int(rows.symbol[start])
+        owner = owners.setdefault(b"".join(column[start:end].tobytes() for column in values), symbol)
+        if owner != symbol:
+            raise BadResponse(
+                f"'{excerpt(tickers[owner])}' and '{excerpt(tickers[symbol])}' have the same {end - start} rows in one "
+                "answer, so at least one of them is not what it is called; the page is refused.",
+                reason="wrong_symbol",
+            )
 
 
 def stamped(stamps: NDArray[np.int64], timeframe: Timeframe) -> NDArray[np.int64]:

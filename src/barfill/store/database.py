@@ -8,6 +8,7 @@ startup options, no `set` outside of a transaction. Instants come back in UTC wh
 from __future__ import annotations
 
 import select
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from psycopg import pq
 from psycopg.rows import TupleRow
 
 from barfill.core.ranges import from_us
-from barfill.errors import SettingsError, StoreError, StoreUnavailable
+from barfill.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
 from barfill.store.embedded import embedded_server
 from barfill.store.failures import PASSING_SQLSTATES, from_driver, translated
 from barfill.store.migrate import migrate
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 CONNECTIONS_MAX = 8
 ATTEMPTS_MAX = 3
+FULL_BELOW_BYTES = 32 << 20
+"""Two segments of PostgreSQL's log: with less than this it cannot go on."""
 VERSIONS = range(14, 19)
 """The major versions of PostgreSQL that barfill is made for; newer ones are tried."""
 
@@ -161,7 +164,16 @@ def open_database(database_url: str | None, home: Path) -> Iterator[Database]:
         stack.enter_context(database)
         database.run(check_version)
         database.run(migrate)
-        yield database
+        try:
+            yield database
+        except StoreUnavailable as error:
+            # PostgreSQL stops when it cannot write its log: the connection breaks, and the disk is the reason.
+            if not database_url and shutil.disk_usage(home).free < FULL_BELOW_BYTES:
+                raise StoreFull(
+                    f"The disk that holds {home} is full, and the database stopped. What was committed is kept. Free "
+                    "some space, or set BARFILL_HOME to another disk; then run the same command again."
+                ) from error
+            raise
 
 
 @contextmanager

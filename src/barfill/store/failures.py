@@ -30,7 +30,7 @@ def translated() -> Iterator[None]:
 def from_driver(error: psycopg.Error) -> StoreError:
     """What a driver's error means to us."""
     state = error.sqlstate or ""
-    said = error.diag.message_primary or str(error).strip() or type(error).__name__
+    said = _first_line(error.diag.message_primary or str(error)) or type(error).__name__
     if state == "53100":
         return StoreFull(f"The disk below the database is full ({said}). Free some space; what was begun is undone.")
     if state == "25006":
@@ -65,6 +65,10 @@ def store_error(text: str, directory: Path, *, otherwise: str) -> StoreError:
             f"{directory} cannot be written. Give yourself the right to, or set BARFILL_HOME to another directory."
         )
     return StoreUnavailable(otherwise)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(".?! \t")
 
 
 def _is_connection_trouble(error: psycopg.Error, state: str) -> bool:

@@ -112,7 +112,7 @@ class _Page(msgspec.Struct, gc=False):
 
 
 _PAGE = msgspec.json.Decoder(_Page)
-_FLOATS = attrgetter("o", "h", "l", "c", "v", "vw")
+_FLOATS = tuple(map(attrgetter, ("o", "h", "l", "c", "v", "vw")))
 
 
 def decode_typed(body: bytes, *, latest_us: int) -> Contents | None:
@@ -123,8 +123,7 @@ def decode_typed(body: bytes, *, latest_us: int) -> Contents | None:
         return None
     lists = {ticker: bars for ticker, bars in page.bars.items() if bars}
     flat = list(chain.from_iterable(lists.values()))
-    floats = np.fromiter(chain.from_iterable(map(_FLOATS, flat)), np.float64, 6 * len(flat))
-    o, h, low, c, v, vwap = floats.reshape(-1, 6).T.copy()
+    o, h, low, c, v, vwap = (np.fromiter(map(value, flat), np.float64, len(flat)) for value in _FLOATS)
     try:
         trade_count = np.array([bar.n for bar in flat], np.int64)
     except OverflowError:

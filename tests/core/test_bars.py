@@ -32,6 +32,15 @@ def test_sorting_keeps_rows_together_and_is_stable(chosen: list[tuple[int, int]]
     assert all(getattr(rows, name).tolist() == [number for number, _ in expected] for name in COLUMN_NAMES[2:])
 
 
+def test_nonsense_stamps_are_sorted_too() -> None:
+    """
+    Instants so far apart that their difference overflows are still in order.
+    """
+    rows = numbered([(0, 2**62 + 1), (0, -(2**62))])
+
+    assert rows.sorted_by_key().ts.tolist() == [-(2**62), 2**62 + 1]
+
+
 def test_sorted_rows_are_not_copied() -> None:
     """
     Rows in order are returned as they are: pages usually come sorted.

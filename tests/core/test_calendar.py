@@ -12,7 +12,7 @@ import exchange_calendars
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barfill.core.calendar import TradingCalendar, trading_calendar, week_starts
@@ -295,6 +295,7 @@ def test_horizon_stops_at_the_bar_that_is_forming(timeframe: Timeframe, now: str
     assert XNYS.closed_until(timeframe, at(now), timedelta(minutes=16)) == at(horizon)
 
 
+@settings(deadline=None)
 @given(minutes=st.integers(0, 366 * 1_440), timeframe=st.sampled_from(Timeframe), is_crypto=st.booleans())
 def test_bars_before_the_horizon_are_over_and_no_others(minutes: int, timeframe: Timeframe, is_crypto: bool) -> None:
     """

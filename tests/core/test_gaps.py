@@ -161,6 +161,49 @@ def test_thin_days_are_no_alarm() -> None:
     assert result.density[0] == pytest.approx(0.9)
 
 
+def test_days_absent_now_and_then_are_no_alarm_and_a_single_one_is() -> None:
+    """
+    Of a symbol known to have all its days, one absent day in 400 is suspicious; one in every second month is not.
+    """
+    wanted = span("2022-05-01", "2024-01-01")
+    once = reconciled(starts_in(wanted, D1, less=[210]), wanted, timeframe=D1, density=1.0)
+    often = reconciled(starts_in(wanted, D1, less=range(10, 400, 40)), wanted, timeframe=D1, density=1.0)
+
+    assert [gap.kind for gap in once.gaps] == [GapKind.MISSING]
+    assert [(gap.kind, gap.expected_bars) for gap in often.gaps] == [(GapKind.NO_TRADE, 10)]
+
+
+def test_absence_at_both_ends_does_not_vouch_for_itself() -> None:
+    """
+    H19: days that are cut off before and after those that came say nothing about how often the symbol trades.
+    """
+    result = reconciled(starts_in(MARCH, D1)[6:14], MARCH, timeframe=D1)
+
+    assert [(gap.kind, gap.expected_bars) for gap in result.gaps] == [(GapKind.MISSING, 6), (GapKind.MISSING, 6)]
+
+
+def test_quiet_minutes_that_cluster_are_no_alarm() -> None:
+    """
+    S1: a run that the symbol's other runs make likely is believed; without them it is not.
+    """
+    runs = [1] * 30 + [2] * 12 + [3] * 5
+    starts = np.arange(len(runs)) * 7
+    quiet = [number for first, run in zip(starts, runs, strict=True) for number in range(first, first + run)]
+    lone, clustered = (reconciled(starts_in(less=[*others, *range(340, 349)]), density=0.79) for others in ([], quiet))
+
+    assert [gap.kind for gap in clustered.gaps] == [GapKind.NO_TRADE]
+    assert [gap.kind for gap in lone.gaps] == [GapKind.MISSING]
+
+
+def test_few_holes_do_not_make_each_other_likely() -> None:
+    """
+    S1: a cluster is believed only of a symbol that has single quiet minutes too.
+    """
+    result = reconciled(starts_in(less=[*range(50, 55), *range(100, 105), *range(200, 205)]), density=1.0)
+
+    assert [gap.expected_bars for gap in result.gaps if gap.kind is GapKind.MISSING] == [5, 5, 5]
+
+
 def test_large_hole_of_a_first_answer_does_not_vouch_for_itself() -> None:
     """
     Where nothing is known before, a hole of half the bars is judged by the other half.
@@ -322,6 +365,21 @@ def test_quarantined_bars_are_gaps_and_held_ones_only_uncovered() -> None:
     holes = [minute_range(10, 12), minute_range(20, 21), minute_range(30, 31)]
     assert covered_by(result) == Ranges([TUESDAY]) - Ranges(holes)
     assert result.density.tolist() == [1.0]
+
+
+def test_quarantined_bars_of_touching_ranges_are_two_gaps() -> None:
+    """
+    A gap belongs to one proven range, also where the next one begins with the next bar.
+    """
+    middle = at("2024-03-05T15:30")
+    ranges = Range(TUESDAY.start, middle), Range(middle, TUESDAY.end)
+    blocked = blocked_at([OPEN + 59 * MINUTE, OPEN + 60 * MINUTE])
+    result = reconciled(starts_in(less=[59, 60]), *ranges, blocked=blocked)
+
+    assert [described(gap) for gap in result.gaps] == [
+        (minute_range(59, 60), 1, GapKind.QUARANTINED),
+        (minute_range(60, 61), 1, GapKind.QUARANTINED),
+    ]
 
 
 def test_row_that_was_kept_out_breaks_a_run() -> None:

@@ -230,6 +230,20 @@ def test_coverage_of_the_source_covers_whole_target_bars(
     assert derived_coverage(Ranges([covered]), source, target, XNYS) == Ranges([derived] if derived else [])
 
 
+def test_volumes_are_added_from_left_to_right() -> None:
+    """
+    The sum of a bar's volumes is that of adding them one by one, so that it never depends on how they are grouped.
+    """
+    volumes = [1e15, *([0.06] * 389)]
+    ts = XNYS.expected_starts(M1, FULL)
+    one_by_one = 0.0
+    for volume in volumes:
+        one_by_one += volume
+
+    assert resample(bars(ts, volume=volumes), M1, D1, XNYS).volume.tolist() == [one_by_one]
+    assert one_by_one != float(np.sum(volumes))
+
+
 def test_coverage_does_not_fall_to_pieces_every_night() -> None:
     """
     Slices that touch derive to one range, from the calendar's first day to its last.

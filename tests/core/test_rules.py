@@ -182,6 +182,18 @@ def test_naive_clock_is_refused() -> None:
         judged(bars(minutes(0)), now=datetime(2024, 6, 1))
 
 
+def test_rest_of_a_crypto_day_is_dropped() -> None:
+    """
+    Q02: around the clock the session that a range cuts is the UTC day.
+    """
+    wanted = span("2024-03-05T12:00", "2024-03-05T13:00")
+    stamps = [us("2024-03-05"), us("2024-03-05T12:30"), us("2024-03-05T23:59")]
+
+    assert judged(bars(stamps), wanted=wanted, calendar=CRYPTO).counts.out_of_range == 2
+    with pytest.raises(BadResponse):
+        judged(bars([us("2024-03-04T23:59")]), wanted=wanted, calendar=CRYPTO)
+
+
 # Where a row lies
 
 
@@ -661,6 +673,26 @@ def test_stray_wick_is_one_row() -> None:
     assert result.accepted.ts.tolist() == minutes(0, 1, 3, 4)
 
 
+def test_stray_wick_of_the_very_first_row_is_told_by_the_next() -> None:
+    """
+    Q20: with nothing stored before, the first row's wick is measured by the close after it.
+    """
+    rows = priced(minutes(*range(5)), 100.0)
+    rows.low[0] = 1.0
+
+    assert judged(rows).accepted.ts.tolist() == minutes(1, 2, 3, 4)
+
+
+def test_jump_of_one_symbol_is_no_other_symbols() -> None:
+    """
+    Q20: beside a symbol that jumps, another one at quite another price is judged by itself.
+    """
+    prices = [5_000.0, 5_000.0, 100.0, 100.0, 1.0, 100.0, 7.0]
+    result = judged(priced(minutes(0, 1, 0, 1, 2, 3, 0), prices, symbol=[0, 0, 1, 1, 1, 1, 2]), "A", "B", "C")
+
+    assert [(row.symbol, row.rule) for row in result.quarantined] == [("B", "Q20")]
+
+
 def test_levels_are_judged_by_symbol() -> None:
     """
     Q20: the last close of one symbol says nothing about the next one's first row.
@@ -761,12 +793,24 @@ def test_loud_volume_is_remarked() -> None:
     assert result.warnings["W15"].examples[0][1] == rows.ts[loud[0]]
 
 
-@pytest.mark.parametrize(("length", "count"), [(30, 0), (31, 1), (100, 1)])
+def test_loud_volume_is_measured_by_all_60_bars_before() -> None:
+    """
+    W15: where the volume changed within the 60 bars, the median decides, whichever half is the quiet one.
+    """
+    for quiet in (slice(0, 31), slice(29, 60)):
+        volume = np.full(61, 1_000.0)
+        volume[quiet] = 1.0
+        volume[60] = 10_000.0
+
+        assert warned(bars(minutes(*range(61)), volume=volume)) == {"W15": 1}
+
+
+@pytest.mark.parametrize(("length", "count"), [(30, 0), (31, 2), (100, 2)])
 def test_stuck_price_is_remarked_once(length: int, count: int) -> None:
     """
     W16: the same price for more than 30 bars, with volume, is remarked once a run.
     """
-    prices = [10.0, 11.0, *([12.0] * length), 10.0]
+    prices = [10.0, 11.0, *([12.0] * length), *([13.0] * length), 10.0]
 
     assert warned(priced(minutes(*range(len(prices))), prices)).get("W16", 0) == count
 
@@ -782,7 +826,8 @@ def test_split_like_night_is_remarked() -> None:
     assert warned(rows, wanted=wanted)["W18"] == 1
     assert "W18" not in warned(rows, wanted=wanted, known_splits=filed)
     assert "W18" not in warned(priced(minutes(0, 1), [300.0, 100.5]))
-    assert "W18" not in warned(priced(minutes(0, 1), [300.0, 100.5]), wanted=TUESDAY, calendar=CRYPTO)
+    assert "W18" not in warned(priced(minutes(389, 24 * 60), [300.0, 115.0]), wanted=wanted)
+    assert "W18" not in warned(rows, wanted=wanted, calendar=CRYPTO)
 
 
 # The ledger
@@ -794,6 +839,22 @@ def test_ledger_that_does_not_balance_is_an_error_of_ours() -> None:
     """
     with pytest.raises(LedgerImbalance, match="3 rows were received and 2 accounted for"):
         RowCounts(3, 2, 0, 0, 0, 0, 0, 0).check()
+
+
+def test_page_that_counts_more_rows_than_it_holds_stops_the_program() -> None:
+    """
+    Q00: every page is checked, so a row that an adapter loses is found.
+    """
+
+    class LosingPage(Page):
+        @property
+        def received(self) -> int:
+            return len(self.rows) + 1
+
+    page = LosingPage(("AAPL",), bars(minutes(0)), (), None, "sip", "raw", NOW)
+
+    with pytest.raises(LedgerImbalance):
+        judge(page, BarsQuery(("AAPL",), M1, TUESDAY, "sip"), XNYS, now=NOW, grace=timedelta())
 
 
 def test_empty_page_is_judged() -> None:

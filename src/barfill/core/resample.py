@@ -154,4 +154,4 @@ class _Spans:
         lower = min(lower, int(self.start[first])) if first < len(self.start) else lower
         upper = max(end, int(self.end[after - 1])) if after > 0 else end
         upper = min(upper, int(self.start[after])) if after < len(self.start) else upper
-        return Range(from_us(lower), from_us(upper)) if first <= after and lower < upper else None
+        return Range(from_us(lower), from_us(upper)) if lower < upper else None

@@ -25,7 +25,7 @@ import psutil
 import psycopg
 from psycopg import pq
 
-from barfill.errors import StoreUnavailable
+from barfill.errors import StoreError, StoreUnavailable
 from barfill.store.failures import store_error
 from barfill.store.tuning import tuning
 
@@ -35,7 +35,8 @@ SYSTEM_USER = "pgserver"
 """Root hands the server to this user: PostgreSQL refuses to run as root."""
 
 START_TIMEOUT_S = 600
-STOP_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 60
+SHUTDOWN_PATIENCE_S = 10
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LENGTH_MAX = 103  # macOS; Linux takes 107
 _PAUSE_S = 0.05
@@ -92,10 +93,15 @@ class Cluster:
         Raises:
             StoreUnavailable, StoreFull, StoreReadOnly: It does not start; the text says why.
         """
-        deadline = time.monotonic() + START_TIMEOUT_S
+        begun = time.monotonic()
+        deadline = begun + START_TIMEOUT_S
         while not self.is_ready():
             if self._postmaster() is None:
                 self._launch(deadline)
+            elif time.monotonic() > begun + SHUTDOWN_PATIENCE_S and self._is_shutting_down():
+                # Stops happen under the lock that the caller holds, so nobody waits for this one any more: a full
+                # disk kept it from writing its last checkpoint, and it would hang for ever.
+                self._stop("immediate")
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
                     f"The private PostgreSQL in {self.directory} is still recovering after {START_TIMEOUT_S} s. "
@@ -106,8 +112,22 @@ class Cluster:
 
     def stop(self) -> None:
         """Stops the server, ending open connections; what is running in them is rolled back."""
-        if self._postmaster() is not None:
-            self._execute("pg_ctl", "stop", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
+        if self._postmaster() is None:
+            return
+        try:
+            self._stop("fast")
+        except StoreError:
+            self._stop("immediate")
+
+    def _stop(self, mode: str) -> None:
+        self._execute("pg_ctl", "stop", "-m", mode, "-w", "-t", str(STOP_TIMEOUT_S))
+
+    def _is_shutting_down(self) -> bool:
+        try:
+            psycopg.connect(self._maintenance_conninfo()).close()
+        except psycopg.OperationalError as error:
+            return "shutting down" in str(error)
+        return False
 
     def _launch(self, deadline: float) -> None:
         """One attempt to start. Returns after a failure that passes by itself, raises for any other."""

@@ -145,6 +145,16 @@ def test_a_page_that_does_not_move_on_stops_the_chain() -> None:
     assert caught.value.reason == "no_progress"
 
 
+def test_a_last_page_may_repeat_the_row_before_it() -> None:
+    """Where the chain ends at a null token, a page with nothing new is an end like an empty one."""
+    state = ChainState("A", START + timedelta(days=3), frozenset({"A"}))
+
+    proof = prove(query_for("A"), page_of([("A", 2)], None), state, page_size=2)
+
+    assert proof.is_complete
+    assert proof.proved == (("A", Range(START + timedelta(days=3), ASKED.end)),)
+
+
 def test_the_cap_of_pages_leaves_room_for_short_pages() -> None:
     """A chain may have ten pages more than its rows need."""
     assert pages_cap(25_000, 10_000) == 13

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from barfill.providers.http import Timeouts
 from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
 from barfill.store.database import Database
+from tests.engine.honesty import PAIR, FaultyRig
 from tests.engine.rig import Rig
 from tests.store.fixtures import database, server_url
 
@@ -34,3 +36,12 @@ def exchange(shared_exchange: SimulatedExchange) -> Iterator[SimulatedExchange]:
 def rig(exchange: SimulatedExchange, database: Database) -> Rig:
     """A backfill between the two."""
     return Rig(exchange, database)
+
+
+@pytest.fixture
+def faulty(exchange: SimulatedExchange, database: Database) -> FaultyRig:
+    """A rig with small pages and short timeouts; two symbols are known."""
+    rig = FaultyRig(exchange, database, page_size=20, timeouts=Timeouts(connect_s=1, read_s=0.4, total_s=0.8))
+    rig.add_symbols(PAIR)
+    exchange.forget_requests()
+    return rig

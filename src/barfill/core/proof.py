@@ -60,7 +60,7 @@ def prove(query: BarsQuery, page: Page, state: ChainState, *, page_size: int) ->
 
     Raises:
         BadResponse: `page_order`, symbols do not come in ascending order, so nothing can be proved from pages;
-            `no_progress`, the page holds nothing that lies behind the page before.
+            `no_progress`, the page holds nothing that lies behind the page before, and leads on to another.
     """
     present = _present(page)
     _check_order(query, present, state)
@@ -110,7 +110,7 @@ def _check_order(query: BarsQuery, present: list[str], state: ChainState) -> Non
 
 
 def _check_progress(query: BarsQuery, page: Page, present: list[str], state: ChainState) -> None:
-    if present != [state.open_symbol] or state.open_until is None or len(page.rows) == 0:
+    if page.next_token is None or present != [state.open_symbol] or state.open_until is None or len(page.rows) == 0:
         return
     if from_us(int(np.max(page.rows.ts))) + query.timeframe.length <= state.open_until:
         raise BadResponse(

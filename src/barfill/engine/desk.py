@@ -7,7 +7,7 @@ Everything here is synchronous and runs in a thread of the chain that the page b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import cast
@@ -21,13 +21,15 @@ from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, 
 from barfill.core.judged import Judged
 from barfill.core.page import BarsQuery, Page
 from barfill.core.proof import ChainState, Proof, prove
-from barfill.core.ranges import Range
+from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.core.rules import judge
 from barfill.core.timeframe import Timeframe
+from barfill.engine.boundary import check_boundary
 from barfill.store import writes
+from barfill.store.bars import read_bars, stored_starts
 from barfill.store.closes import neighbour_closes
 from barfill.store.database import Database
-from barfill.store.pages import write_page
+from barfill.store.pages import retract_coverage, write_page
 from barfill.store.writes import GapRecord, PageOutcome, PageWrite, QuarantinedRow
 
 NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
@@ -44,6 +46,7 @@ class SeriesFacts:
         oldest, newest: Starts of the first and last stored bar, or None.
         density: Share of expected bars that it usually has, NaN where unknown.
         gaps: Gaps on record within the run's range, with the number of answers that lacked them.
+        covered: What is known to be completely fetched.
         is_active: Whether the symbol still trades, as far as the provider told.
     """
 
@@ -51,6 +54,7 @@ class SeriesFacts:
     newest: datetime | None = None
     density: float = float("nan")
     gaps: tuple[tuple[Range, int], ...] = ()
+    covered: Ranges = field(default_factory=Ranges)
     is_active: bool = True
 
 
@@ -94,13 +98,22 @@ class Processed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Findings:
-    """A page after judging: `rows` are the accepted ones, their symbols numbered as in the query."""
+    """
+    A page after judging.
+
+    Attributes:
+        rows: The accepted ones, their symbols numbered as in the query.
+        gaps: What is expected and neither on the page nor stored.
+        contradicted: Bars of the open symbol of which two pages say different things.
+    """
 
     page: Page
     judged: Judged
     proof: Proof
     rows: BarColumns
     reconciled: Reconciled
+    gaps: Sequence[Gap]
+    contradicted: Ranges
     requests_made: int
     proved_bars: int
 
@@ -138,6 +151,7 @@ class Desk:
             SeriesConflict: The series hold another feed or basis.
         """
         index = {ticker: position for position, ticker in enumerate(run.query.symbols)}
+        page, contradicted = self._without_contradictions(run, page)
         page_index = np.array([index.get(ticker, 0) for ticker in page.symbols], np.int32)
         earlier, later = self._closes(run, page, page_index)
         judged = judge(
@@ -162,9 +176,42 @@ class Desk:
         )
         reconciled = reconcile(evidence, run.calendar, run.query.timeframe)
         proved_bars = _proved_bars(run, proof)
-        findings = _Findings(page, judged, proof, rows, reconciled, requests_made, proved_bars)
+        gaps = self._absent(run, reconciled.gaps, rows)
+        findings = _Findings(page, judged, proof, rows, reconciled, gaps, contradicted, requests_made, proved_bars)
+        if contradicted:
+            symbol_id = int(run.symbol_ids[index[run.state.open_symbol or ""]])
+            self._database.run(retract_coverage, run.query.timeframe, {symbol_id: contradicted})
         outcome = self._database.run(write_page, self._write(run, findings))
         return Processed(outcome, judged, proof, proved_bars)
+
+    def _without_contradictions(self, run: RunInHand, page: Page) -> tuple[Page, Ranges]:
+        """*page* without rows that differ from those of the page before, and the bars they are about."""
+        symbol, until = run.state.open_symbol, run.state.open_until
+        if symbol is None or until is None or symbol not in page.symbols:
+            return page, Ranges()
+        rows = page.rows
+        repeated = np.flatnonzero((rows.symbol == page.symbols.index(symbol)) & (rows.ts < to_us(until)))
+        if len(repeated) == 0 or rows.ts[repeated].min() < to_us(run.query.range.start):
+            return page, Ranges()
+        symbol_id = int(run.symbol_ids[run.query.symbols.index(symbol)])
+        around = Range(from_us(int(rows.ts[repeated].min())), until)
+        stored = self._database.run(read_bars, symbol_id, run.query.timeframe, around)
+        checked = check_boundary(page, repeated, stored)
+        length = run.query.timeframe.length
+        bars = (Range(from_us(ts), from_us(ts) + length) for ts in checked.contradicted)
+        return checked.page, Ranges(bars)
+
+    def _absent(self, run: RunInHand, gaps: Sequence[Gap], rows: BarColumns) -> Sequence[Gap]:
+        """*gaps* less the bars that are stored and covered since an earlier answer: those are kept, not missing."""
+        known = [gap for gap in gaps if run.facts[gap.symbol].covered & gap.range]
+        if not known:
+            return gaps
+        hull = Range(min(gap.range.start for gap in known), max(gap.range.end for gap in known))
+        ids = [int(run.symbol_ids[gap.symbol]) for gap in known]
+        starts = self._database.run(stored_starts, ids, run.query.timeframe, hull)
+        none = np.empty(0, np.int64)
+        by_gap = [(gap, starts.get(int(run.symbol_ids[gap.symbol]), none)) for gap in gaps]
+        return [one for gap, stored in by_gap for one in _less_stored(run, gap, rows, stored)]
 
     def _closes(
         self, run: RunInHand, page: Page, page_index: NDArray[np.int32]
@@ -208,7 +255,10 @@ class Desk:
             symbol_ids=ids[involved],
             rows=found.rows.with_symbols(place).sorted_by_key(),
             proved={int(ids[position]): part for position, part in found.reconciled.covered.by_symbol().items()},
-            gaps=[self._gap_record(run, gap, state) for gap in found.reconciled.gaps],
+            gaps=[
+                *(self._gap_record(run, gap, state) for gap in found.gaps),
+                *(self._contradiction(run, one) for one in found.contradicted),
+            ],
             quarantined=_quarantined(found.judged, run, positions),
             density={int(ids[i]): float(density[i]) for i in involved.tolist() if not np.isnan(density[i])},
             expected=lambda _symbol_id, part: run.calendar.expected_count(query.timeframe, part),
@@ -257,6 +307,37 @@ class Desk:
             calendar_version=run.calendar.version,
         )
 
+    def _contradiction(self, run: RunInHand, bar: Range) -> GapRecord:
+        """Bars of the open symbol that two pages tell differently, as a gap that is asked for again."""
+        open_symbol = run.query.symbols.index(run.state.open_symbol or "")
+        return GapRecord(
+            symbol_id=int(run.symbol_ids[open_symbol]),
+            range=bar,
+            expected_bars=max(1, run.calendar.expected_count(run.query.timeframe, bar)),
+            kind="quarantined",
+            reason=f"two pages of {run.provider} had different values; one is stored, the other in quarantined_bars",
+            next_check_at=self._now() + NEXT_CHECKS[0],
+            calendar_version=run.calendar.version,
+        )
+
+
+def _less_stored(run: RunInHand, gap: Gap, rows: BarColumns, stored: NDArray[np.int64]) -> Sequence[Gap]:
+    """*gap* without the covered bars among *stored*: cut to what is absent, or nothing."""
+    expected = run.calendar.expected_starts(run.query.timeframe, gap.range)
+    absent = expected[~np.isin(expected, rows.ts[rows.symbol == gap.symbol])]
+    is_kept = np.isin(absent, stored)
+    is_covered = np.zeros(len(absent), np.bool_)
+    for one in run.facts[gap.symbol].covered & gap.range:
+        is_covered |= (absent >= to_us(one.start)) & (absent < to_us(one.end))
+    is_kept &= is_covered
+    if not is_kept.any():
+        return [gap]
+    absent = absent[~is_kept]
+    if len(absent) == 0:
+        return []
+    end = min(gap.range.end, from_us(int(absent[-1])) + run.query.timeframe.length)
+    return [replace(gap, range=Range(from_us(int(absent[0])), end), expected_bars=len(absent))]
+
 
 def _has_later(run: RunInHand, gap: Gap) -> bool:
     """Whether a bar behind the gap is stored: then the symbol traded on."""
@@ -278,7 +359,9 @@ def _has_older(run: RunInHand) -> NDArray[np.bool_]:
 def _involved(run: RunInHand, found: _Findings, positions: Mapping[str, int]) -> NDArray[np.int32]:
     """The symbols that the write speaks of, as positions in the query, in the order of their ids."""
     spoken_of = [positions[ticker] for ticker, _ in found.proof.proved]
-    spoken_of += [gap.symbol for gap in found.reconciled.gaps]
+    spoken_of += [gap.symbol for gap in found.gaps]
+    if found.contradicted and run.state.open_symbol is not None:
+        spoken_of.append(positions[run.state.open_symbol])
     involved = np.union1d(found.rows.symbol, np.array(spoken_of, np.int32)).astype(np.int32)
     return involved[np.argsort(run.symbol_ids[involved])]
 

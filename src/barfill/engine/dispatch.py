@@ -5,6 +5,7 @@ Turns a plan into runs and sees each of them to its end: claimed, followed, spli
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
@@ -14,7 +15,7 @@ import numpy as np
 from barfill.core.page import BarsQuery, Page
 from barfill.core.plan import Slice, expected_rows
 from barfill.core.proof import ChainState
-from barfill.core.ranges import Range, from_us
+from barfill.core.ranges import Range, Ranges, from_us
 from barfill.crash import crash_point
 from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
 from barfill.engine.clock import EngineClock
@@ -36,6 +37,7 @@ from barfill.errors import (
     PlanTooSmall,
     ProviderUnavailable,
     RateLimited,
+    RequestTooLong,
     SeriesConflict,
     StoreError,
     SymbolNotOffered,
@@ -101,6 +103,8 @@ class Dispatch:
         self._crew = Crew(self._size, self._work)
         self._epochs: dict[int, int] = {}
         self._restarts: set[int] = set()
+        self._too_long: float = math.inf
+        """Characters of the shortest list of symbols that was refused for its length."""
         self._unanswered = 0
 
     @property
@@ -142,6 +146,9 @@ class Dispatch:
             return  # another process has it
         crash_point("k1")
         run = await self._store(self._in_hand, claimed)
+        if len(run.query.symbols) > 1 and _list_length(run.query) >= self._too_long:
+            await self._recover(run, RequestTooLong(f"A list as long as that of {run.query} was refused before."))
+            return
         each = expected_rows(run.calendar, run.query.timeframe, run.query.range, self._capabilities)
         end = await self._follower.follow(run, expected_rows=each * len(run.query.symbols))
         await self._settle(run, end)
@@ -164,6 +171,8 @@ class Dispatch:
         if isinstance(error, BadResponse) and error.reason == "page_order":
             void = dict.fromkeys((int(i) for i in run.symbol_ids), run.query.range)
             await self._store(retract_coverage, run.query.timeframe, void)
+        if isinstance(error, RequestTooLong):
+            self._too_long = min(self._too_long, _list_length(run.query))
         horizon = self._clock.now() - max(RECENT_MARGIN, self._capabilities.delay)
         plan = recover(run.query, run.state, error, horizon=horizon, is_restart=run.run_id in self._restarts)
         if plan.refused is not None:
@@ -301,6 +310,7 @@ class Dispatch:
                     newest=row.newest_ts if row else None,
                     density=row.density if row and row.density is not None else float("nan"),
                     gaps=tuple(gaps.get(symbol_id, ())),
+                    covered=row.covered if row else Ranges(),
                     is_active=self._active[symbol_id],
                 )
             )
@@ -356,6 +366,10 @@ def _trimmed(run: RunInHand, wanted: Range) -> Range | None:
     if len(starts) == 0:
         return None
     return Range(from_us(int(starts[0])), min(wanted.end, from_us(int(starts[-1])) + run.query.timeframe.length))
+
+
+def _list_length(query: BarsQuery) -> int:
+    return len(",".join(query.symbols))
 
 
 def _shortened(tickers: Sequence[str]) -> str:

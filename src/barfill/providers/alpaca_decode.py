@@ -210,10 +210,15 @@ def _lists(page: Mapping[str, object], query: BarsQuery) -> dict[str, Sequence[o
     for ticker, rows in bars.items():
         if rows in (None, "null", [], {}):
             continue
-        if not isinstance(rows, list | dict):
+        if not isinstance(rows, list | dict) or _is_columns(rows):
             raise BadResponse(f"'bars' of '{excerpt(ticker)}' is no list: {excerpt(repr(rows))}.", reason="schema")
         lists[ticker] = rows if isinstance(rows, list) else [rows]
     return lists
+
+
+def _is_columns(rows: list[object] | dict[str, object]) -> bool:
+    """Whether this is no row, but arrays of all values of a key."""
+    return isinstance(rows, dict) and any(isinstance(value, list) for value in rows.values())
 
 
 def _refuse_a_renamed_list(page: Mapping[str, object]) -> None:

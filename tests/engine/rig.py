@@ -134,7 +134,7 @@ class Rig:
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of one statement."""
         with self.database.connection() as conn:
-            return conn.execute(statement, values).fetchall()  # type: ignore[call-overload,no-any-return]  # tests write their SQL as text
+            return conn.execute(statement, values).fetchall()
 
     def bar_requests(self) -> int:
         """How many requests for bars the exchange has answered or refused."""

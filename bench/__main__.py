@@ -1,0 +1,43 @@
+"""`python -m bench`: the speed of the main job, beside what PostgreSQL takes of the same rows."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from dataclasses import replace
+
+import psycopg
+
+from bench.machinery import private_server, simulated_exchange
+from bench.report import rendered
+from bench.rounds import measure
+from bench.work import ALPACA_PY, ALPACA_PY_SMOKE, FULL, SMOKE
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="a small run that only shows that everything works")
+    parser.add_argument("--rounds", type=int, help="how many rounds the medians are of")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    options = parser.parse_args()
+    work, small = (SMOKE, ALPACA_PY_SMOKE) if options.smoke else (FULL, ALPACA_PY)
+    work = replace(work, rounds=options.rounds or work.rounds)
+    with simulated_exchange() as exchange_url, private_server() as server_url:
+        with psycopg.connect(server_url) as conn:
+            server = conn.info.server_version // 10_000
+        results = measure(exchange_url, server_url, work, small, _tell)
+    print(
+        f"{len(work.tickers)} symbols, minute bars, pages of 10,000 rows as gzip, loopback; median of {work.rounds}.\n"
+        f"CPython {platform.python_version()}, embedded PostgreSQL {server}, fsync on, {platform.machine()}.\n"
+    )
+    print(rendered(results, is_markdown=options.markdown))
+
+
+def _tell(text: str) -> None:
+    print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

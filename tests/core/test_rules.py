@@ -108,6 +108,7 @@ def test_rows_of_what_is_no_ticker_are_kept_out(ticker: str, rule: str) -> None:
 
     assert rules_of(result) == [rule]
     assert result.accepted.symbol.tolist() == [0]
+    assert len(result.blocked) == 0
     result.quarantined[0].symbol.encode()
     assert "\0" not in result.quarantined[0].symbol + result.quarantined[0].raw
 

@@ -8,15 +8,6 @@ bars that the symbol usually has.
 
 A run goes on over the night: two bars absent before the close and two after the next open are a run of four. A row
 that the rules kept out is a row: it breaks a run.
-
-d is capped, so that no symbol is expected to be perfect: at 0.99 intraday (a run of 3 is suspicious, as the quality
-rules lay down), higher for h4 (2), d1 and w1 (1), where a liquid symbol that trades every minute does not miss a bar.
-
-Trades cluster, so quiet minutes do too. Where a page holds single absent bars enough to tell, the chance is
-(1 - d) c^(k-1), where c is how often an absent bar follows another in the symbol's other runs. Calibration: over 34
-regular sessions of real minutes of SPY, AAPL, GOOG and SHY (2008 to 2015) no run is suspicious. SHY, which lacks 17 %
-of its minutes, would have 0.7 % false alarms a session by (1 - d)^k, and has 0.02 % with c = 0.28; thin crypto pairs
-(XRP/ETH, BTC/USD and BTC/EUR of 2016 to 2019) have 0.03 to 0.04 % a day by the same count, and none in 7 days.
 """
 
 from __future__ import annotations
@@ -32,14 +23,8 @@ from barfill.core.calendar import TradingCalendar
 from barfill.core.density import RangeCounts, densities, spread
 from barfill.core.judged import BlockedSlots
 from barfill.core.ranges import Range, Ranges, from_us, to_us
+from barfill.core.suspicion import is_suspicious
 from barfill.core.timeframe import Timeframe
-
-CHANCE_MIN = 1e-6
-"""A run of absent bars that is less likely than this is not believed."""
-_DENSITY_MAX = {Timeframe.H4: 0.9999, Timeframe.D1: 1 - 1e-6, Timeframe.W1: 1 - 1e-6}
-_DENSITY_MAX_DEFAULT = 0.99
-_SINGLES_MIN = 10
-_ROUNDING = 1e-9  # 0.01 ** 3 comes out a little above 1e-6
 
 
 class GapKind(Enum):
@@ -172,15 +157,15 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     symbol = proven.symbol[runs.owner]
     first_look = np.where(np.isnan(evidence.density), _without_longest_run(runs, counts, len(known.judged)), np.nan)
     density = np.fmax(known.judged, first_look)[symbol]
-    is_suspicious = _is_suspicious(runs, symbol, density, timeframe)
-    is_suspicious |= np.isin(symbol, evidence.blocked.unplaced)
-    suspicious = runs.take(is_suspicious)
+    suspects = is_suspicious(runs.end - runs.first, symbol, density, timeframe)
+    suspects |= np.isin(symbol, evidence.blocked.unplaced)
+    suspicious = runs.take(suspects)
     holes = _Runs.concat(suspicious, kept_out)
     is_leading = _is_leading(suspicious, counts, evidence.has_older)
     is_final = ~evidence.blocked.is_held[grid.is_on(evidence.blocked.start)]
     gaps = [
-        *_suspicious_gaps(suspicious, grid, density[is_suspicious], is_leading),
-        *_quiet_gaps(runs.take(~is_suspicious), holes, grid, density[~is_suspicious]),
+        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading),
+        *_quiet_gaps(runs.take(~suspects), holes, grid, density[~suspects]),
         *_quarantined_gaps(_rows_of(grid.count(blocked[is_final])), grid),
     ]
     gaps.sort(key=lambda gap: (gap.symbol, gap.range))
@@ -306,39 +291,6 @@ def _without_longest_run(runs: _Runs, counts: RangeCounts, symbols: int) -> NDAr
     np.maximum.at(longest, counts.symbol[runs.owner], runs.end - runs.first)
     share = rows / np.maximum(expected - longest, 1)
     return np.where(rows > 0, np.minimum(share, 1), np.nan)
-
-
-def _is_suspicious(
-    runs: _Runs, symbol: NDArray[np.int32], density: NDArray[np.float64], timeframe: Timeframe
-) -> NDArray[np.bool_]:
-    """Rule S1; where nothing is known of a symbol, every run is."""
-    absent = 1 - np.minimum(density, _DENSITY_MAX.get(timeframe, _DENSITY_MAX_DEFAULT))
-    length = runs.end - runs.first
-    log_min = np.log(CHANCE_MIN) * (1 - _ROUNDING)
-    with np.errstate(invalid="ignore"):
-        is_natural = length * np.log(absent) > 2 * log_min
-        goes_on = np.maximum(absent, _continuation(length, symbol, is_natural))
-        log_chance = np.log(absent) + (length - 1) * np.log(goes_on)
-    suspicious: NDArray[np.bool_] = np.isnan(absent) | (log_chance <= log_min)
-    return suspicious
-
-
-def _continuation(
-    length: NDArray[np.int64], symbol: NDArray[np.int32], is_natural: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """
-    How often, in the symbol's other natural runs on the page, an absent bar follows an absent one; else 0.
-
-    A symbol must have single absent bars enough: otherwise a few holes would explain each other.
-    """
-    size = int(symbol.max(initial=0)) + 1
-    singles = np.bincount(symbol, weights=length == 1, minlength=size)[symbol]
-    bars = np.where(is_natural, length, 0)
-    following = np.where(is_natural, length - 1, 0)
-    other_bars = np.bincount(symbol, weights=bars, minlength=size)[symbol] - bars
-    other_following = np.bincount(symbol, weights=following, minlength=size)[symbol] - following
-    share = other_following / np.maximum(other_bars, 1)
-    return np.where(singles >= _SINGLES_MIN, share, 0.0)
 
 
 def _is_leading(runs: _Runs, counts: RangeCounts, has_older: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,8 +1,8 @@
 """
 The hard rules: which rows of a page become bars, which are kept out, which are asked for again.
 
-Rule ids are those of the data rules in docs/quality.md. Nothing is repaired: a row is taken as sent or not at all.
-Rows are handled as columns; Python runs per row only for rows that are kept out.
+Rule ids are stable words: quarantine, warnings and docs name them. Nothing is repaired: a row is taken as sent or not
+at all. Rows are handled as columns; Python runs per row only for rows that are kept out.
 
 Which rule speaks first: what the whole page must keep (Q02 far away, Q16 not asked for, Q17), where a row lies
 (Q01, Q02, Q15, Q14, Q03), contradictions (Q11), values (Q04 to Q10, Q18), time (Q13, Q12), price level (Q20).
@@ -289,7 +289,8 @@ def _held(sheet: Sheet, row: np.intp) -> HeldRow:
 
 def _blocked(sheet: Sheet, page: Page, timeframe: Timeframe, calendar: TradingCalendar) -> BlockedSlots:
     """The bars that quarantined and held rows would have been; an instant that is no instant could be any (Q01)."""
-    out = np.flatnonzero((sheet.fate == Row.QUARANTINED) | (sheet.fate == Row.HELD))
+    is_out = (sheet.fate == Row.QUARANTINED) | (sheet.fate == Row.HELD)
+    out = np.flatnonzero(is_out & (sheet.rule != Rule.Q16) & (sheet.rule != Rule.Q30))  # these are of no symbol
     if len(out) == 0 and not page.rejected:
         return BlockedSlots.none()
     is_placed = sheet.rule[out] != Rule.Q01

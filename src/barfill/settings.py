@@ -314,6 +314,12 @@ class Settings:
             found.append(urlsplit(self.database_url).password or "")
         return tuple(sorted(filter(None, found), key=len, reverse=True))
 
+    @property
+    def would_mix_in_invented_bars(self) -> bool:
+        """Whether a server on this machine, which may be a simulated exchange, would fill the default database."""
+        is_local = self.alpaca_base_url is not None and _is_loopback(urlsplit(self.alpaca_base_url))
+        return is_local and self.database_url is None and self.barfill_home == default_home()
+
     def alpaca_keys(self) -> tuple[str, str]:
         """
         Key and secret of Alpaca.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from barfill.cli.matrix import ROWS_MAX, cell, shown_rows
+from barfill.cli.matrix import ROWS_MAX, cell, legend, shown_rows
 from barfill.cli.progress import PlainProgress, plan_line
 from barfill.cli.sql import neutralised
 from barfill.cli.terminal import clean, counted, shown_bytes, shown_duration
@@ -50,6 +50,15 @@ def test_a_cell_is_a_tick_a_cross_or_a_percentage() -> None:
     cells = [cell(state(10_000)), cell(state(0)), cell(state(9_999)), cell(state(1)), cell(state(0, 0)), cell(None)]
 
     assert cells == ["✓", "✗", "99%", "<1%", "✓", "·"]
+
+
+def test_a_series_of_which_no_bar_is_to_be_had_is_no_tick() -> None:
+    """Before a listing, say: a dash, which the legend explains where it occurs."""
+    settled = SeriesState("AAPL", Timeframe.D1, 0, 0, 252, has_failed=False)
+
+    assert cell(settled) == "–"  # noqa: RUF001
+    assert "none to be had" in legend({"AAPL": {Timeframe.D1: settled}})
+    assert "none to be had" not in legend({"AAPL": {Timeframe.D1: state(10_000)}})
 
 
 def test_a_failed_series_shows_a_cross_beside_its_percentage() -> None:

@@ -227,3 +227,14 @@ def test_the_default_home_is_the_platforms_data_directory(tmp_path: Path, monkey
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     """It is not passed over: settings that somebody wrote must count."""
     assert "cannot be read" in problems(write(tmp_path, "", 0o000))
+
+
+def test_invented_bars_in_the_default_database_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A simulated exchange's bars would count as complete for good, so the user is warned."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    local = {"ALPACA_BASE_URL": "http://127.0.0.1:8900/alpaca"}
+
+    assert read_settings(local).would_mix_in_invented_bars
+    assert not read_settings(local | {"BARFILL_HOME": str(tmp_path / "own")}).would_mix_in_invented_bars
+    assert not read_settings({"ALPACA_BASE_URL": "https://data.alpaca.markets"}).would_mix_in_invented_bars
+    assert not read_settings({}).would_mix_in_invented_bars

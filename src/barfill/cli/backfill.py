@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
-from barfill.cli.matrix import LEGEND, matrix_table, shown_rows, summary_lines
+from barfill.cli.matrix import legend, matrix_table, shown_rows, summary_lines
 from barfill.cli.progress import Watcher, watcher
-from barfill.cli.terminal import clean, console, counted, json_option, print_json, say, shown_bytes, shown_duration
+from barfill.cli.terminal import clean, counted, json_option, print_json, print_table, shown_bytes, shown_duration
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, BackfillReport, Failure
 from barfill.engine.request import BackfillRequest
 from barfill.errors import InvalidInput, SymbolNotFound
-from barfill.settings import Settings, read_settings
+from barfill.settings import Settings, read_settings, shown_path
 from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client, open_store
 
 if TYPE_CHECKING:
@@ -137,6 +137,11 @@ def backfill(
 
 async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, database: Database) -> int:
     with watcher(is_terminal=sys.stderr.isatty()) as listener:
+        if settings.would_mix_in_invented_bars:
+            listener.note(
+                f"ALPACA_BASE_URL is a server on this machine. If its bars are invented, keep them out of "
+                f"{shown_path(settings.barfill_home)}: set BARFILL_HOME to a directory of their own."
+            )
         async with open_client(settings, listener) as client:
             known, failures = await _known(tickers, database, client, listener)
             request = replace(wish.request, tickers=known)
@@ -144,7 +149,7 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
             if wish.is_dry_run:
                 estimate = await engine.estimate(request)
             else:
-                with _stopping(engine):
+                with _stopping(engine, listener):
                     report = await engine.run(request)
     if wish.is_dry_run:
         _show_estimate(estimate, as_json=wish.as_json)
@@ -195,7 +200,7 @@ async def _known(
 
 
 @contextlib.contextmanager
-def _stopping(engine: Backfill) -> Iterator[None]:
+def _stopping(engine: Backfill, listener: Watcher) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the backfill after the pages in hand, the second ends the process."""
     loop = asyncio.get_running_loop()
     asked = 0
@@ -205,7 +210,7 @@ def _stopping(engine: Backfill) -> Iterator[None]:
         asked += 1
         if asked > 1:
             _leave_at_once()
-        say("Stopping after the pages in hand; what is stored stays. Press Ctrl-C again to leave at once.")
+        listener.note("Stopping after the pages in hand; what is stored stays. Press Ctrl-C again to leave at once.")
         engine.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -271,8 +276,8 @@ def _show_report(report: BackfillReport) -> None:
     rows, left_out = shown_rows(report.matrix)
     if report.matrix:
         click.echo()
-        console().print(matrix_table(rows))
-        click.echo(LEGEND + (f"   ({left_out})" if left_out else ""))
+        print_table(matrix_table(rows))
+        click.echo(legend(rows) + (f"   ({left_out})" if left_out else ""))
     click.echo()
     for label, text in summary_lines(report):
         click.echo(f"{label:<12} {text}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes
-from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json
+from barfill.cli.terminal import ago, clean, counted, json_option, print_json, print_table
 from barfill.errors import SymbolNotFound
 from barfill.settings import read_settings
 from barfill.store.writes import OPEN_KINDS, GapKind
@@ -123,7 +123,7 @@ def _show(found: Sequence[ListedGap], now: datetime) -> None:
             gap.reason,
         )
         table.add_row(*(Text(clean(cell)) for cell in cells))
-    console().print(table)
+    print_table(table)
 
 
 def _show_counts(by_kind: dict[str, dict[str, int]]) -> None:

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ROWS_MAX = 40
-TICK, CROSS, NOT_ASKED = "✓", "✗", "·"
-LEGEND = f"{TICK} complete   {CROSS} failed or empty   % of the expected bars   {NOT_ASKED} not asked"
+TICK, CROSS, NONE_TO_HAVE, NOT_ASKED = "✓", "✗", "–", "·"  # noqa: RUF001  a dash as wide as the others
+_MEANINGS = {
+    TICK: "complete",
+    CROSS: "failed or empty",
+    "%": "of the expected bars",
+    NONE_TO_HAVE: "none to be had, see barfill gaps --settled",
+    NOT_ASKED: "not asked",
+}
 
 Row = Mapping[Timeframe, SeriesState]
 
@@ -24,10 +30,13 @@ def cell(state: SeriesState | None) -> str:
     """
     A tick where complete, a cross where nothing is there or the last request failed, else the percentage.
 
-    It is rounded down, so that 100 % is never shown where a bar is missing.
+    It is rounded down, so that 100 % is never shown where a bar is missing. A dash is a series of which every bar
+    is absent for a settled reason.
     """
     if state is None:
         return NOT_ASKED
+    if state.expected == 0 and state.settled > 0 and not state.has_failed:
+        return NONE_TO_HAVE
     if state.is_complete:
         return TICK
     share = f"{int(state.share * 100)}%" if state.share >= 0.01 else "<1%"  # noqa: PLR2004  one per cent
@@ -51,6 +60,12 @@ def shown_rows(states: Sequence[SeriesState]) -> tuple[Mapping[str, Row], str]:
     if len(incomplete) > len(shown):
         parts.append(f"{len(incomplete) - len(shown):,} more incomplete: barfill status --json")
     return shown, ", ".join(parts)
+
+
+def legend(rows: Mapping[str, Row]) -> str:
+    """What the signs in the matrix mean; those that do not occur are left out."""
+    texts = "".join(cell(row.get(timeframe)) for row in rows.values() for timeframe in Timeframe)
+    return "   ".join(f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in texts)
 
 
 def matrix_table(rows: Mapping[str, Row], further: Mapping[str, Sequence[Text]] | None = None) -> Table:
@@ -112,5 +127,7 @@ def _listed(**counts: int) -> str:
 def _coloured(text: str) -> Text:
     from rich.text import Text  # noqa: PLC0415  slow to load, and not needed for --json
 
-    style = {TICK: "green", NOT_ASKED: "dim"}.get(text, "red" if text.startswith(CROSS) else "yellow")
+    style = {TICK: "green", NONE_TO_HAVE: "dim", NOT_ASKED: "dim"}.get(
+        text, "red" if text.startswith(CROSS) else "yellow"
+    )
     return Text(text, style=style)

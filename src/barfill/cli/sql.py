@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 import psycopg
 
-from barfill.cli.terminal import clean, console, counted, json_option, print_json, say
+from barfill.cli.terminal import clean, counted, json_option, print_json, print_table, say
 from barfill.errors import InvalidInput
 from barfill.settings import read_settings
 from barfill.store.failures import translated
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TABLE_ROWS_MAX = 1_000
 FETCHED_AT_ONCE = 1_000
+ENDLESS_WIDTH = 100_000  # a file or a pipe has no width to fit
 Row = tuple[Any, ...]
 
 # One statement that only reads; anything else may be several, or give no rows.
@@ -155,10 +156,7 @@ def _print_table(names: Sequence[str], rows: Iterator[Row]) -> None:
         table.add_column(Text(clean(name)), justify="right" if is_number else "left", no_wrap=not sys.stdout.isatty())
     for row in shown:
         table.add_row(*(Text(_shown(value)) for value in row))
-    output = console()
-    if not sys.stdout.isatty():
-        output.width = 10_000  # a file or a pipe has no width to fit
-    output.print(table, crop=False)
+    print_table(table, width=None if sys.stdout.isatty() else ENDLESS_WIDTH)
     more = f"; {hidden:,} more: use --csv or --json to see all" if hidden else ""
     click.echo(f"({counted(len(shown), 'row')}{more})")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from barfill.cli.inputs import parse_tickers
-from barfill.cli.matrix import LEGEND, ROWS_MAX, Row, matrix_table
-from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, say
+from barfill.cli.matrix import ROWS_MAX, Row, legend, matrix_table
+from barfill.cli.terminal import ago, clean, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import matrix_by_symbol
 from barfill.errors import SymbolNotFound
@@ -134,17 +134,27 @@ def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now:
             "last run": [Text(ago(one.last_run_at, now) if one.last_run_at else "never") for one in rows],
             "result": [Text("failed", style="red") if one.failed else Text("ok" if one.rows else "") for one in rows],
         }
-        console().print(matrix_table({one.symbol.ticker: one.states for one in rows}, further))
+        table = {one.symbol.ticker: one.states for one in rows}
+        print_table(matrix_table(table, further))
         left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
-        click.echo(LEGEND + left_out)
+        click.echo(legend(table) + left_out)
         click.echo()
     _show_errors(unhealthy)
     if unhealthy:
-        click.echo(
-            f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing: barfill backfill --all"
-        )
+        click.echo(f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing: {_remedy(unhealthy)}")
     else:
         click.echo("All symbols are at most one session behind, and nothing failed.")
+
+
+def _remedy(unhealthy: Sequence[SymbolStatus]) -> str:
+    """The backfill that brings what is on record up to date, and no more than that."""
+    few = 5
+    who = " ".join(one.symbol.ticker for one in unhealthy) if len(unhealthy) <= few else "--all"
+    on_record = {timeframe for one in unhealthy for timeframe in one.rows}
+    names = ",".join(timeframe.label for timeframe in Timeframe if timeframe in on_record)
+    days = [row.days_behind for one in unhealthy for row in one.rows.values() if row.days_behind is not None]
+    timeframes = f" --timeframes {names}" if names and len(on_record) < len(Timeframe) else ""
+    return f"barfill backfill {who}{timeframes}" + (f" --days {max(days) + 1}" if days else "")
 
 
 def _show_errors(unhealthy: Sequence[SymbolStatus]) -> None:

@@ -17,6 +17,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,6 +53,19 @@ def console(*, to_stderr: bool = False) -> Console:
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() else _PLAIN_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width, soft_wrap=False)
+
+
+def print_table(table: Table, *, width: int | None = None) -> None:
+    """A table to stdout; without blanks at the ends of lines where it goes to a file or a pipe."""
+    output = console()
+    output.width = width or output.width
+    if sys.stdout.isatty():
+        output.print(table, crop=False)
+        return
+    with output.capture() as captured:
+        output.print(table, crop=False)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def ago(instant: datetime, now: datetime) -> str:

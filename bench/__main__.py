@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from dataclasses import replace
@@ -24,13 +25,15 @@ def main() -> None:
     options = parser.parse_args()
     work, small = (SMOKE, ALPACA_PY_SMOKE) if options.smoke else (FULL, ALPACA_PY)
     work = replace(work, rounds=options.rounds or work.rounds)
+    load = os.getloadavg()[0]
     with simulated_exchange() as exchange_url, private_server() as server_url:
         with psycopg.connect(server_url) as conn:
             server = conn.info.server_version // 10_000
         results = measure(exchange_url, server_url, work, small, _tell)
     print(
         f"{len(work.tickers)} symbols, minute bars, pages of 10,000 rows as gzip, loopback; median of {work.rounds}.\n"
-        f"CPython {platform.python_version()}, embedded PostgreSQL {server}, fsync on, {platform.machine()}.\n"
+        f"CPython {platform.python_version()}, embedded PostgreSQL {server}, fsync on; "
+        f"{os.cpu_count()} cores, load before {load:.1f}.\n"
     )
     print(rendered(results, is_markdown=options.markdown))
 

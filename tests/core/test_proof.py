@@ -155,6 +155,13 @@ def test_a_last_page_may_repeat_the_row_before_it() -> None:
     assert proof.proved == (("A", Range(START + timedelta(days=3), ASKED.end)),)
 
 
+def test_a_symbol_that_was_not_asked_for_is_not_proved() -> None:
+    """A malformed ticker on a page (its rows are quarantined) proves nothing and stops nothing."""
+    proof = prove(query_for("A", "B"), page_of([("A", 0), ("a\x00", 1), ("B", 0)], None), ChainState(), page_size=9)
+
+    assert dict(proof.proved) == {"A": ASKED, "B": ASKED}
+
+
 def test_the_cap_of_pages_leaves_room_for_short_pages() -> None:
     """A chain may have ten pages more than its rows need."""
     assert pages_cap(25_000, 10_000) == 13

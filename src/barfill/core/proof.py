@@ -62,7 +62,7 @@ def prove(query: BarsQuery, page: Page, state: ChainState, *, page_size: int) ->
         BadResponse: `page_order`, symbols do not come in ascending order, so nothing can be proved from pages;
             `no_progress`, the page holds nothing that lies behind the page before, and leads on to another.
     """
-    present = _present(page)
+    present = _present(query, page)
     _check_order(query, present, state)
     _check_progress(query, page, present, state)
     is_end = page.next_token is None
@@ -90,11 +90,12 @@ def pages_cap(expected_rows: float, page_size: int) -> int:
     return int(-(-expected_rows // page_size)) + 10
 
 
-def _present(page: Page) -> list[str]:
-    """The symbols that have rows, readable or not, in the order sent."""
+def _present(query: BarsQuery, page: Page) -> list[str]:
+    """The symbols asked for that have rows, readable or not, in the order sent."""
     with_rows = {page.symbols[index] for index in np.unique(page.rows.symbol)}
     with_rows |= {row.symbol for row in page.rejected}
-    return [symbol for symbol in page.symbols if symbol in with_rows]
+    asked = set(query.symbols)
+    return [symbol for symbol in page.symbols if symbol in with_rows and symbol in asked]
 
 
 def _check_order(query: BarsQuery, present: list[str], state: ChainState) -> None:

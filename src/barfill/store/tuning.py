@@ -23,7 +23,6 @@ effective_cache_size = {max(_BUFFERS_MB_MIN, memory_mb // 2)}MB
 maintenance_work_mem = {min(256, max(64, memory_mb // 32))}MB
 work_mem = 16MB
 max_connections = 100
-max_locks_per_transaction = 256
 
 # Long fills write much: few checkpoints, and small page images.
 max_wal_size = 4GB
@@ -34,8 +33,6 @@ synchronous_commit = on
 
 random_page_cost = 1.1
 jit = off
-autovacuum_analyze_scale_factor = 0.02
-autovacuum_vacuum_insert_scale_factor = 0.1
 
 timezone = 'UTC'
 log_timezone = 'UTC'

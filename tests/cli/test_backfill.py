@@ -140,6 +140,21 @@ def test_an_interrupted_backfill_resumes(number: signal.Signals, shell: Shell, e
     assert again.returncode == 0, again.stderr
 
 
+def test_a_second_interrupt_leaves_at_once(shell: Shell) -> None:
+    """Even while the rate limit makes it wait for a minute."""
+    wanted = ("backfill", "AAPL", "--timeframe", "1m", *WEEK)
+    with shell.begin(*wanted, ALPACA_PAGE_SIZE="100", ALPACA_REQUESTS_PER_MINUTE="1") as process:
+        assert process.stderr is not None
+        while "waiting" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        while "leave at once" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(timeout=5) == 130
+
+
 def test_nothing_shows_the_keys(shell: Shell, exchange: SimulatedExchange, database: Database) -> None:
     """X15: neither the output nor the run table holds them, also when they are rejected in the middle."""
     exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H05"}])

@@ -426,8 +426,6 @@ def test_impossible_values_are_kept_out(values: dict[str, float], rule: str) -> 
 @pytest.mark.parametrize(
     "values",
     [
-        {"close": 101 + 1e-12},
-        {"open": 99.5 - 1e-9},
         {"volume": 9_099.618093},
         {"volume": 1.300741e6},
         {"volume": 1e15},
@@ -437,13 +435,24 @@ def test_impossible_values_are_kept_out(values: dict[str, float], rule: str) -> 
 )
 def test_odd_but_possible_values_are_stored_as_sent(values: dict[str, float]) -> None:
     """
-    D05, D18, D31: fractions of a share, rounding in the last digit and huge prices are kept exactly.
+    D18, D31: fractions of a share and huge prices are kept exactly.
     """
     sent = bars(minutes(0), **values)
     result = judged(sent)
 
     for name in COLUMN_NAMES:
         np.testing.assert_array_equal(getattr(result.accepted, name), getattr(sent, name))
+
+
+@pytest.mark.parametrize(("field", "bound", "value"), [("close", "high", 101 + 1e-12), ("open", "low", 99.5 - 1e-9)])
+def test_a_rounding_error_moves_the_bound_that_it_passes(field: str, bound: str, value: float) -> None:
+    """
+    D05, W04: the table knows no tolerance, so the high (or low) becomes the close (or open) that lies a hair beyond.
+    """
+    result = judged(bars(minutes(0), **{field: value}))
+
+    assert getattr(result.accepted, field).tolist() == getattr(result.accepted, bound).tolist() == [value]
+    assert result.warnings["W04"].count == 1
 
 
 def test_venue_traits_allow_what_is_usual_there() -> None:

@@ -23,6 +23,7 @@ from tests.engine.honesty import (
     line,
     nothing_is_silently_successful,
 )
+from tests.engine.rig import days
 
 M15, D1 = Timeframe.M15, Timeframe.D1
 EIGHT = ("AAPL", "AMD", "BRK.B", "JPM", "KO", "MSFT", "QQQ", "SPY")
@@ -270,6 +271,47 @@ def test_h11_empty_on_a_second_reading_keeps_what_is_stored(faulty: FaultyRig) -
     nothing_is_silently_successful(faulty, report, M15, TWO_DAYS)
     assert faulty.holds_the_truth(M15, TWO_DAYS)
     assert all(state.present == state.expected for state in report.matrix)
+
+
+def test_h11_history_before_what_is_stored_is_not_settled_by_two_hasty_answers(faulty: FaultyRig) -> None:
+    """A vendor that is empty for a minute, asked twice in it, does not make two months unavailable."""
+    faulty.backfill(PAIR, [D1], days("2026-09-01", "2026-09-16"))
+    faulty.inject("H11")
+
+    report = faulty.backfill(PAIR, [D1], QUARTER)
+
+    nothing_is_silently_successful(faulty, report, D1, QUARTER)
+    leaves_gaps(report, "missing")
+    heals(faulty, D1)
+
+
+def test_h11_silence_that_lasts_an_hour_is_settled(faulty: FaultyRig) -> None:
+    """Where nothing came before the first bar, and an hour later nothing either, it is unavailable."""
+    wanted = days("2026-04-01", "2026-06-01")
+    faulty.backfill(["NEWC"], [D1], days("2026-05-18", "2026-06-01"))
+    leaves_gaps(faulty.backfill(["NEWC"], [D1], wanted), "missing")
+    faulty.change("update series_gaps set first_seen_at = first_seen_at - interval '1 hour', next_check_at = now()")
+
+    report = faulty.backfill(["NEWC"], [D1], wanted)
+
+    is_complete(report)
+    assert faulty.query("select kind from gaps") == [("unavailable",)]
+
+
+def test_h11_a_failure_is_no_answer_that_settles(faulty: FaultyRig) -> None:
+    """After a failed request one empty answer is the first one, not the second."""
+    faulty.settings = replace(faulty.settings, gap_attempts=0)
+    faulty.attempts = 1
+    faulty.backfill(PAIR, [D1], days("2026-09-01", "2026-09-16"))
+    faulty.inject("H04")
+    assert faulty.backfill(PAIR, [D1], QUARTER).exit_code == EXIT_FAILED
+    faulty.change("update series_gaps set first_seen_at = now() - interval '1 day', next_check_at = now()")
+    faulty.inject("H11")
+
+    report = faulty.backfill(PAIR, [D1], QUARTER)
+
+    nothing_is_silently_successful(faulty, report, D1, QUARTER)
+    leaves_gaps(report, "missing")
 
 
 @pytest.mark.parametrize("form", ["null", "absent", "object", "text"])

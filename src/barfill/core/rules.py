@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -112,8 +112,11 @@ def judge(
     references = References(_by_symbol(last_closes, ticker_count), _by_symbol(later_closes, ticker_count), known_splits)
     _check_level(sheet, query.timeframe, calendar, references)
 
-    accepted = sheet.rows_with(Row.KEPT)
-    warnings = _warnings(sheet, page, accepted, value_remarks(accepted, query.timeframe, calendar, references))
+    accepted, rounded = _rounded(sheet.rows_with(Row.KEPT), traits)
+    found = value_remarks(accepted, query.timeframe, calendar, references)
+    if len(rounded):
+        found["W04"] = rounded
+    warnings = _warnings(sheet, page, accepted, found)
     blocked = _blocked(sheet, page, query.timeframe, calendar)
     return _judged(sheet, page, accepted, warnings, blocked)
 
@@ -183,7 +186,7 @@ def _check_values(sheet: Sheet, traits: VenueTraits) -> None:
     top, bottom = np.maximum(rows.open, rows.close), np.minimum(rows.open, rows.close)
     if traits.open_is_prev_close:
         top = bottom = rows.close
-    epsilon = np.maximum(1e-9, traits.epsilon * np.abs(rows.close))
+    epsilon = _epsilon(rows, traits)
     lowest = np.minimum(np.minimum(rows.low, rows.high), np.minimum(rows.open, rows.close))
     highest = np.maximum(np.maximum(rows.low, rows.high), np.maximum(rows.open, rows.close))
     has_price_floor = np.ones(len(rows), np.bool_) if traits.has_negative_prices else lowest > 0
@@ -201,6 +204,28 @@ def _check_values(sheet: Sheet, traits: VenueTraits) -> None:
     )
     for rule, is_kept in keeps:
         sheet.mark(~is_kept, Row.QUARANTINED, rule)
+
+
+def _rounded(rows: BarColumns, traits: VenueTraits) -> tuple[BarColumns, NDArray[np.intp]]:
+    """
+    Rows of which open and close lie within low and high to the last digit, and the positions of those that did not.
+
+    The table knows no tolerance. What rule Q07 lets pass as a rounding error is the high or the low itself (W04).
+    """
+    top, bottom = np.maximum(rows.open, rows.close), np.minimum(rows.open, rows.close)
+    epsilon = _epsilon(rows, traits)
+    is_above = (top > rows.high) & (top <= rows.high + epsilon)
+    is_below = (bottom < rows.low) & (bottom >= rows.low - epsilon)
+    rounded = np.flatnonzero(is_above | is_below)
+    if len(rounded) == 0:
+        return rows, rounded
+    high, low = np.where(is_above, top, rows.high), np.where(is_below, bottom, rows.low)
+    return replace(rows, high=high, low=low), rounded
+
+
+def _epsilon(rows: BarColumns, traits: VenueTraits) -> NDArray[np.float64]:
+    epsilon: NDArray[np.float64] = np.maximum(1e-9, traits.epsilon * np.abs(rows.close))
+    return epsilon
 
 
 def _check_times(sheet: Sheet, timeframe: Timeframe, calendar: TradingCalendar, now_us: int, grace_us: int) -> None:

@@ -37,6 +37,19 @@ NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), time
 UNAVAILABLE_CHECK = timedelta(days=7)
 
 
+SETTLED_AFTER = timedelta(hours=1)
+"""Two answers without a row are believed when they lie so far apart (S1): vendors are empty for minutes under load."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilentGap:
+    """A gap on record that answers lacked: how many of them, and since when."""
+
+    range: Range
+    answers: int
+    first_seen_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
     """
@@ -45,7 +58,7 @@ class SeriesFacts:
     Attributes:
         oldest, newest: Starts of the first and last stored bar, or None.
         density: Share of expected bars that it usually has, NaN where unknown.
-        gaps: Gaps on record within the run's range, with the number of answers that lacked them.
+        gaps: Gaps on record within the run's range that an answer lacked.
         covered: What is known to be completely fetched.
         is_active: Whether the symbol still trades, as far as the provider told.
     """
@@ -53,7 +66,7 @@ class SeriesFacts:
     oldest: datetime | None = None
     newest: datetime | None = None
     density: float = float("nan")
-    gaps: tuple[tuple[Range, int], ...] = ()
+    gaps: tuple[SilentGap, ...] = ()
     covered: Ranges = field(default_factory=Ranges)
     is_active: bool = True
 
@@ -140,6 +153,8 @@ class Desk:
         self._grace = grace
         self._extended_hours = extended_hours
         self._now = now
+        self._first_bars: dict[tuple[int, Timeframe], datetime] = {}
+        self._last_bars: dict[tuple[int, Timeframe], datetime] = {}
 
     def process(self, run: RunInHand, page: Page, requests_made: int) -> Processed:
         """
@@ -256,7 +271,7 @@ class Desk:
             rows=found.rows.with_symbols(place).sorted_by_key(),
             proved={int(ids[position]): part for position, part in found.reconciled.covered.by_symbol().items()},
             gaps=[
-                *(self._gap_record(run, gap, state) for gap in found.gaps),
+                *(self._gap_record(run, gap, found.rows) for gap in found.gaps),
                 *(self._contradiction(run, one) for one in found.contradicted),
             ],
             quarantined=_quarantined(found.judged, run, positions),
@@ -277,20 +292,21 @@ class Desk:
             final=found.page.next_token is None,
         )
 
-    def _gap_record(self, run: RunInHand, gap: Gap, state: ChainState) -> GapRecord:
+    def _gap_record(self, run: RunInHand, gap: Gap, rows: BarColumns) -> GapRecord:
         """The gap as it goes on record: a candidate becomes settled only by a second answer."""
         facts = run.facts[gap.symbol]
         kind, reason = gap.kind, gap.reason
-        has_newer = run.query.symbols[gap.symbol] in state.seen or (
-            facts.newest is not None and facts.newest >= gap.range.end
-        )
-        asked = max((attempts for known, attempts in facts.gaps if known & gap.range), default=0)
+        known = [one for one in facts.gaps if one.range & gap.range]
+        asked = max((one.answers for one in known), default=0)
         due: datetime | None = self._now() + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
         if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
-            if asked and gap.is_leading and has_newer:
+            is_old = any(one.first_seen_at and one.first_seen_at <= self._now() - SETTLED_AFTER for one in known)
+            is_before, is_after = self._beyond_bars(run, gap, rows)
+            has_later = _has_later(run, gap, rows)
+            if asked and gap.is_leading and has_later and (is_old or is_before):
                 kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
                 reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
-            elif asked and not facts.is_active and not _has_later(run, gap):
+            elif asked and not facts.is_active and not has_later and (is_old or is_after):
                 kind, due = GapKind.UNAVAILABLE, self._now() + UNAVAILABLE_CHECK
                 reason = f"no longer traded, says {run.provider}; nothing after the last bar"
             else:
@@ -306,6 +322,22 @@ class Desk:
             next_check_at=due,
             calendar_version=run.calendar.version,
         )
+
+    def _beyond_bars(self, run: RunInHand, gap: Gap, rows: BarColumns) -> tuple[bool, bool]:
+        """
+        Whether an answer has shown the symbol's first bar behind the gap, and its last bar before the gap.
+
+        An answer that begins or ends with rows was no empty answer by mistake, so what lies beyond them was not traded.
+        """
+        key = (int(run.symbol_ids[gap.symbol]), run.query.timeframe)
+        ts = rows.ts[rows.symbol == gap.symbol]
+        is_older, is_newer = ts < to_us(gap.range.start), ts >= to_us(gap.range.end)
+        if gap.is_leading and is_newer.any():
+            self._first_bars[key] = gap.range.end
+        if is_older.any() and not is_newer.any():
+            self._last_bars[key] = gap.range.start
+        first, last = self._first_bars.get(key), self._last_bars.get(key)
+        return first is not None and gap.range.end <= first, last is not None and gap.range.start >= last
 
     def _contradiction(self, run: RunInHand, bar: Range) -> GapRecord:
         """Bars of the open symbol that two pages tell differently, as a gap that is asked for again."""
@@ -339,10 +371,11 @@ def _less_stored(run: RunInHand, gap: Gap, rows: BarColumns, stored: NDArray[np.
     return [replace(gap, range=Range(from_us(int(absent[0])), end), expected_bars=len(absent))]
 
 
-def _has_later(run: RunInHand, gap: Gap) -> bool:
-    """Whether a bar behind the gap is stored: then the symbol traded on."""
+def _has_later(run: RunInHand, gap: Gap, rows: BarColumns) -> bool:
+    """Whether a bar behind the gap is stored or being stored: then the symbol traded on."""
     newest = run.facts[gap.symbol].newest
-    return newest is not None and newest >= gap.range.end
+    is_newer = (rows.symbol == gap.symbol) & (rows.ts >= to_us(gap.range.end))
+    return (newest is not None and newest >= gap.range.end) or bool(is_newer.any())
 
 
 def _has_older(run: RunInHand) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from barfill.crash import crash_point
 from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
 from barfill.engine.clock import EngineClock
 from barfill.engine.crew import Crew
-from barfill.engine.desk import Desk, Processed, RunInHand, SeriesFacts
+from barfill.engine.desk import Desk, Processed, RunInHand, SeriesFacts, SilentGap
 from barfill.engine.events import BackfillListener, PageWritten
 from barfill.engine.ledger import Market
 from barfill.engine.planning import Plan
@@ -296,11 +296,14 @@ class Dispatch:
 
     def _facts(self, conn: Connection, claimed: ClaimedRun) -> tuple[SeriesFacts, ...]:
         rows = read_series(conn, claimed.symbol_ids, [claimed.timeframe])
-        gaps: dict[int, list[tuple[Range, int]]] = {}
+        gaps: dict[int, list[SilentGap]] = {}
         for listed in list_gaps(
             conn, symbol_ids=claimed.symbol_ids, timeframes=[claimed.timeframe], within=claimed.range
         ):
-            gaps.setdefault(listed.gap.symbol_id, []).append((listed.gap.range, listed.gap.attempts))
+            known = listed.gap
+            if known.kind in ("missing", "unavailable"):
+                silent = SilentGap(known.range, known.attempts, known.first_seen_at)
+                gaps.setdefault(known.symbol_id, []).append(silent)
         facts = []
         for symbol_id in claimed.symbol_ids:
             row = rows.get((symbol_id, claimed.timeframe))

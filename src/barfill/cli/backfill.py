@@ -274,10 +274,12 @@ def _show_estimate(estimate: PlanEstimate, *, as_json: bool) -> None:
 
 def _show_report(report: BackfillReport) -> None:
     rows, left_out = shown_rows(report.matrix)
-    if report.matrix:
+    if rows:
         click.echo()
         print_table(matrix_table(rows))
         click.echo(legend(rows) + (f"   ({left_out})" if left_out else ""))
+    elif left_out:
+        click.echo(left_out)
     click.echo()
     for label, text in summary_lines(report):
         click.echo(f"{label:<12} {text}")

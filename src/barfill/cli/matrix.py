@@ -55,6 +55,8 @@ def shown_rows(states: Sequence[SeriesState]) -> tuple[Mapping[str, Row], str]:
     if len(table) <= ROWS_MAX:
         return table, ""
     incomplete = {ticker: row for ticker, row in table.items() if not all(state.is_complete for state in row.values())}
+    if not incomplete:
+        return {}, f"All {counted(len(table), 'symbol')} are complete in what was asked for."
     shown = dict(list(incomplete.items())[:ROWS_MAX])
     parts = [f"{counted(len(table) - len(incomplete), 'complete symbol')} not shown"]
     if len(incomplete) > len(shown):

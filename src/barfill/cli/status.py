@@ -127,8 +127,8 @@ def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
 def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now: datetime) -> None:
     from rich.text import Text  # noqa: PLC0415  slow to load
 
-    if shown:
-        rows = shown if len(shown) <= ROWS_MAX else [one for one in shown if not _is_unremarkable(one)][:ROWS_MAX]
+    rows = shown if len(shown) <= ROWS_MAX else [one for one in shown if not _is_unremarkable(one)][:ROWS_MAX]
+    if rows:
         further = {
             "behind": [_behind(one) for one in rows],
             "last run": [Text(ago(one.last_run_at, now) if one.last_run_at else "never") for one in rows],
@@ -139,6 +139,8 @@ def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now:
         left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
         click.echo(legend(table) + left_out)
         click.echo()
+    elif shown:
+        click.echo(f"All {counted(len(shown), 'symbol')} are complete in what was fetched so far.")
     _show_errors(unhealthy)
     if unhealthy:
         click.echo(f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing: {_remedy(unhealthy)}")

@@ -35,6 +35,8 @@ from barfill.store.writes import GapRecord, PageOutcome, PageWrite, QuarantinedR
 NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 """When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
 UNAVAILABLE_CHECK = timedelta(days=7)
+LONGEST_OPEN = timedelta(days=14)
+"""No bar is open for longer than this, weeks with holidays and delays included."""
 
 
 SETTLED_AFTER = timedelta(hours=1)
@@ -179,7 +181,7 @@ class Desk:
             last_closes=earlier,
             later_closes=later,
         )
-        proof = prove(run.query, page, run.state, page_size=self._page_size)
+        proof = self._closed(run, prove(run.query, page, run.state, page_size=self._page_size))
         rows = judged.accepted.with_symbols(page_index).sorted_by_key()
         evidence = Evidence(
             proven=SymbolRanges.of(proof.proved, index),
@@ -198,6 +200,17 @@ class Desk:
             self._database.run(retract_coverage, run.query.timeframe, {symbol_id: contradicted})
         outcome = self._database.run(write_page, self._write(run, findings))
         return Processed(outcome, judged, proof, proved_bars)
+
+    def _closed(self, run: RunInHand, proof: Proof) -> Proof:
+        """*proof* up to the final horizon: whatever was asked for, what can still change is not covered."""
+        end, now = run.query.range.end, self._now()
+        if end <= now - LONGEST_OPEN:  # spares the calendar on pages of history
+            return proof
+        horizon = run.calendar.closed_until(run.query.timeframe, now, self._grace)
+        if end <= horizon:
+            return proof
+        closed = ((ticker, one & Range(one.start, horizon)) for ticker, one in proof.proved if one.start < horizon)
+        return replace(proof, proved=tuple((ticker, one) for ticker, one in closed if one is not None))
 
     def _without_contradictions(self, run: RunInHand, page: Page) -> tuple[Page, Ranges]:
         """*page* without rows that differ from those of the page before, and the bars they are about."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg.rows import TupleRow
 
 from barfill.core.bars import BarColumns
-from barfill.core.ranges import Range
+from barfill.core.ranges import Range, from_us
 from barfill.core.timeframe import Timeframe
 from barfill.crash import crash_point
 from barfill.errors import SeriesConflict
@@ -156,6 +156,8 @@ def _read_spans(
         "symbol_ids": list(symbol_ids),
         "firsts": _instants(firsts),
         "lasts": _instants(lasts),
+        "first": from_us(min(firsts)),
+        "last": from_us(max(lasts)),
         "timeframe": timeframe.value,
     }
     return read_stored(conn, SQL["read_spans"], parameters)

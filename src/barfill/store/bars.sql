@@ -1,5 +1,6 @@
 -- name: read_spans
 -- The stored bars of several symbols, each in its own stretch of time, ends included. A nested loop by its shape.
+-- The bounds that hold for all of them keep the planner away from the other years' partitions.
 copy (
     select
         stored.symbol_id,
@@ -21,6 +22,7 @@ copy (
         and ohlc_bars.timeframe = %(timeframe)s
         and ohlc_bars.ts >= wanted.first_ts
         and ohlc_bars.ts <= wanted.last_ts
+        and ohlc_bars.ts between %(first)s and %(last)s
         order by ohlc_bars.ts
     ) as stored
 ) to stdout (format binary);

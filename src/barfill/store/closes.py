@@ -26,12 +26,16 @@ def neighbour_closes(
     """
     if not stretches:
         return {}
-    parameters = {
+    parameters: dict[str, object] = {
         "timeframe": timeframe.value,
         "symbol_ids": list(stretches),
         "firsts": [from_us(first) for first, _ in stretches.values()],
         "lasts": [from_us(last) for _, last in stretches.values()],
     }
     with transaction(conn):
+        bounds = conn.execute(SQL["stored_bounds"], parameters).fetchone()
+        if bounds is None or bounds[0] is None:
+            return {}
+        parameters |= {"oldest": bounds[0], "newest": bounds[1]}
         found = conn.execute(SQL["neighbour_closes"], parameters).fetchall()
     return {symbol_id: (earlier, later) for symbol_id, earlier, later in found}

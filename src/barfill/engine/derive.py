@@ -18,7 +18,7 @@ from barfill.core.resample import derived_coverage, resample
 from barfill.core.timeframe import Timeframe
 from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_rows
 from barfill.store.bars import read_bars
-from barfill.store.database import Connection, Database
+from barfill.store.database import Database
 from barfill.store.gaps import ListedGap
 from barfill.store.pages import write_derived
 from barfill.store.series import SeriesRow
@@ -61,14 +61,39 @@ def derive_market(database: Database, market: Market, origin: Origin, *, is_full
         return done
     rows = database.run(read_rows, market)
     gaps = database.run(read_gaps, market)
+    reach = _Reach(market, is_full=is_full)
     for symbol in market.symbols:
-        for task in _tasks(symbol, rows, market, is_full=is_full):
+        for task in _tasks(symbol, rows, market, reach):
             _carry_out(database, task, market.calendar, origin, done)
-        database.run(_pass_on_gaps, symbol, market, rows, gaps, origin)
+        for write in _gaps_to_pass_on(symbol, market, rows, gaps, origin):
+            database.run(write_derived, write)
     return done
 
 
-def _tasks(symbol: Symbol, rows: Mapping[SeriesKey, SeriesRow], market: Market, *, is_full: bool) -> Iterable[_Task]:
+class _Reach:
+    """
+    What can be made of a source and is not there yet.
+
+    Most series of a watchlist have the same coverage, so the answers are remembered.
+    """
+
+    def __init__(self, market: Market, *, is_full: bool) -> None:
+        self._calendar = market.calendar
+        self._is_full = is_full
+        self._known: dict[tuple[Timeframe, Timeframe, Range, Ranges, Ranges], Ranges] = {}
+
+    def todo(self, derivation: Derivation, source: SeriesRow, target: SeriesRow | None) -> Ranges:
+        """The ranges of the target in the window that the source covers whole and the target lacks."""
+        done = target.covered if target is not None and not self._is_full else Ranges()
+        key = (source.timeframe, derivation.target, derivation.window, source.covered, done)
+        if key not in self._known:
+            covered = derived_coverage(source.covered, source.timeframe, derivation.target, self._calendar)
+            left = (covered & derivation.window) - done
+            self._known[key] = Ranges(one for one in left if self._calendar.expected_count(derivation.target, one))
+        return self._known[key]
+
+
+def _tasks(symbol: Symbol, rows: Mapping[SeriesKey, SeriesRow], market: Market, reach: _Reach) -> Iterable[_Task]:
     """One task per source, finest first; a stretch is made from the first source that covers it."""
     made: dict[Timeframe, Ranges] = {}
     for timeframe in Timeframe:
@@ -79,21 +104,13 @@ def _tasks(symbol: Symbol, rows: Mapping[SeriesKey, SeriesRow], market: Market, 
         for derivation in market.sources.derive:
             if timeframe not in derivation.candidates:
                 continue
-            todo = _todo(derivation, source, rows.get((symbol.id, derivation.target)), market.calendar, is_full=is_full)
-            todo = todo - made.get(derivation.target, Ranges())
+            todo = reach.todo(derivation, source, rows.get((symbol.id, derivation.target)))
+            todo = todo - made[derivation.target] if derivation.target in made else todo
             if todo:
                 targets[derivation.target] = todo
                 made[derivation.target] = made.get(derivation.target, Ranges()) | todo
         if targets:
             yield _Task(symbol, source, targets)
-
-
-def _todo(
-    derivation: Derivation, source: SeriesRow, target: SeriesRow | None, calendar: TradingCalendar, *, is_full: bool
-) -> Ranges:
-    reachable = derived_coverage(source.covered, source.timeframe, derivation.target, calendar) & derivation.window
-    left = reachable - (target.covered if target is not None and not is_full else Ranges())
-    return Ranges(one for one in left if calendar.expected_count(derivation.target, one))
 
 
 def _carry_out(database: Database, task: _Task, calendar: TradingCalendar, origin: Origin, done: Derived) -> None:
@@ -149,14 +166,13 @@ def _write(
     )
 
 
-def _pass_on_gaps(
-    conn: Connection,
+def _gaps_to_pass_on(
     symbol: Symbol,
     market: Market,
     rows: Mapping[SeriesKey, SeriesRow],
     gaps: Mapping[SeriesKey, Sequence[ListedGap]],
     origin: Origin,
-) -> None:
+) -> Iterable[SeriesWrite]:
     """What a source lacks for a known reason, its derived series lack for the same."""
     for derivation in market.sources.derive:
         source = next((one for one in derivation.candidates if (symbol.id, one) in rows), None)
@@ -165,8 +181,7 @@ def _pass_on_gaps(
         lacking = [one for one in gaps.get((symbol.id, source), ()) if one.gap.kind != "no_trade"]
         records = _passed_on(lacking, source, derivation, market.calendar)
         if records:
-            row = rows[symbol.id, source]
-            write_derived(conn, _empty_write(row, derivation.target, records, origin))
+            yield _empty_write(rows[symbol.id, source], derivation.target, records, origin)
 
 
 def _passed_on(

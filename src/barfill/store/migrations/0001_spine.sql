@@ -123,7 +123,7 @@ begin
     foreach timeframe in array array['m5', 'm15', 'm30', 'h1', 'h4', 'd1', 'w1'] loop
         execute format('create table ohlc_bars_%s partition of ohlc_bars for values in (%L) %s', timeframe, timeframe, eager);
     end loop;
-    for year in 2000..2039 loop
+    for year in 2016..2035 loop
         execute format(
             'create table ohlc_bars_m1_%s partition of ohlc_bars_m1 for values from (%L) to (%L) %s',
             year, year || '-01-01T00:00Z', year + 1 || '-01-01T00:00Z', eager

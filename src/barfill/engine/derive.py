@@ -180,8 +180,14 @@ def _gaps_to_pass_on(
             continue
         lacking = [one for one in gaps.get((symbol.id, source), ()) if one.gap.kind != "no_trade"]
         records = _passed_on(lacking, source, derivation, market.calendar)
-        if records:
+        if records and not _are_known(records, gaps.get((symbol.id, derivation.target), ())):
             yield _empty_write(rows[symbol.id, source], derivation.target, records, origin)
+
+
+def _are_known(records: Sequence[GapRecord], listed: Sequence[ListedGap]) -> bool:
+    """Whether all of *records* are on record as they are, so that nothing needs to be written."""
+    known = {(one.gap.range, one.gap.kind, one.gap.expected_bars, one.gap.next_check_at) for one in listed}
+    return known >= {(one.range, one.kind, one.expected_bars, one.next_check_at) for one in records}
 
 
 def _passed_on(

@@ -203,7 +203,7 @@ class Dispatch:
 
     async def _fail(self, run: RunInHand, error: BarfillError) -> None:
         missing = _missing(run)
-        # Where everything is proved and only the pages do not end, all of it has failed.
+        # Where nothing is missing, as the pages only do not end or were read once more, all of it has failed.
         failed = missing or [(ticker, run.query.range) for ticker in run.query.symbols]
         if self.tally.fail(failed, run.query.timeframe, error):
             self._listener.note(str(error))
@@ -244,7 +244,8 @@ class Dispatch:
             for ticker, one in missing
         ]
         if gaps:
-            record_failed(conn, query.timeframe, gaps)
+            count = run.calendar.expected_count
+            record_failed(conn, query.timeframe, gaps, lambda _symbol_id, one: count(query.timeframe, one))
 
     async def _create(self, slices: Iterable[Slice]) -> list[int]:
         new = [
@@ -354,12 +355,14 @@ def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
 
 
 def _missing(run: RunInHand) -> Sequence[tuple[str, Range]]:
-    """The expected bars that the run did not bring, by ticker."""
+    """The expected bars that the run did not bring and that no earlier run brought, by ticker."""
+    covered = {ticker: facts.covered for ticker, facts in zip(run.query.symbols, run.facts, strict=True)}
     return [
         (ticker, one)
         for piece in remaining(run.query, run.state)
         for ticker in piece.symbols
-        if (one := _trimmed(run, piece.range)) is not None
+        for part in Ranges([piece.range]) - covered[ticker]
+        if (one := _trimmed(run, part)) is not None
     ]
 
 

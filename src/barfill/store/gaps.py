@@ -93,14 +93,24 @@ def replace_gaps(
         conn.execute(SQL["add"], _columns(changes.added) | {"timeframe": timeframe.value})
 
 
-def record_failed(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, gaps: Sequence[GapRecord]) -> None:
-    """Puts *gaps* on record in a transaction of their own: ranges that were asked for and never answered."""
+def record_failed(
+    conn: psycopg.Connection[TupleRow],
+    timeframe: Timeframe,
+    gaps: Sequence[GapRecord],
+    expected: Expected | None = None,
+) -> None:
+    """
+    Puts *gaps* on record in a transaction of their own: ranges that were asked for and never answered.
+
+    Args:
+        expected: As for `replace_gaps`.
+    """
     judged: dict[int, Ranges] = {}
     for gap in gaps:
         judged[gap.symbol_id] = judged.get(gap.symbol_id, Ranges()) | gap.range
     with conn.transaction():
         conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": sorted(judged)})
-        replace_gaps(conn, timeframe, judged, gaps)
+        replace_gaps(conn, timeframe, judged, gaps, expected)
 
 
 def list_gaps(

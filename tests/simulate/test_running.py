@@ -93,6 +93,6 @@ def test_serve_announces_and_counts(number: signal.Signals) -> None:
     rest, _ = process.communicate(timeout=20)
 
     assert url.endswith("/alpaca")
-    assert lines[2:] == ["export ALPACA_API_KEY=simulated", "export ALPACA_API_SECRET=simulated"]
+    assert lines[2:] == ["export ALPACA_API_KEY=sim-key", "export ALPACA_API_SECRET=sim-secret"]
     assert process.returncode == 0
     assert rest.splitlines() == ["# 1 requests", "#   clock: 1 x 200", "# at most 1 in any 60 s, 200 allowed"]

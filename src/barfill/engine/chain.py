@@ -8,7 +8,7 @@ chains at a time hide the latency.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,6 +19,7 @@ from barfill.errors import BadResponse, BarfillError, PageDropped
 from barfill.providers.client import ProviderClient, RequestCounts
 
 EMPTY_PAGES_MAX = 3
+STOP_GRACE_S = 3.0
 
 
 class Ending(Enum):
@@ -86,11 +87,11 @@ class ChainFollower:
         self._budget = budget
         self._page_size = page_size
         self._on_page = on_page
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """No further page is asked for; those in hand are finished."""
-        self._is_stopping = True
+        """No further page is asked for; an answer under way is waited for a moment, one that rests is given up."""
+        self._stopping.set()
 
     async def follow(self, run: RunInHand, *, expected_rows: float) -> ChainEnd:
         """
@@ -102,10 +103,12 @@ class ChainFollower:
         cap = pages_cap(expected_rows, self._page_size)
         try:
             while True:
-                if self._is_stopping or not self._budget.reserve():
+                if self._stopping.is_set() or not self._budget.reserve():
                     return ChainEnd(Ending.STOPPED)
                 if await self._next_page(run, cap):
                     return ChainEnd(Ending.DONE)
+        except TimeoutError:
+            return ChainEnd(Ending.STOPPED)
         except PageDropped as error:
             return ChainEnd(Ending.DROPPED, error)
         except BarfillError as error:
@@ -115,7 +118,7 @@ class ChainFollower:
         """Fetches and stores one page; whether it was the last."""
         counts = RequestCounts()
         try:
-            page = await self._client.fetch_page(run.query, run.token, counts=counts)
+            page = await self._unless_stopped(self._client.fetch_page(run.query, run.token, counts=counts))
         finally:
             self._budget.spend(counts.all)
         _guard(run, page, cap)
@@ -126,6 +129,22 @@ class ChainFollower:
         run.page_no += 1
         self._on_page(run, page, processed)
         return page.next_token is None
+
+    async def _unless_stopped(self, fetching: Coroutine[None, None, Page]) -> Page:
+        """
+        The page; once stopped, only if it comes within a moment: a request may wait for the rate limit a minute.
+
+        Raises:
+            TimeoutError: The page was given up. Nothing of it is stored, and the next backfill asks for it.
+        """
+        fetch = asyncio.ensure_future(fetching)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({fetch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return await asyncio.wait_for(fetch, None if fetch.done() else STOP_GRACE_S)
+        finally:
+            stop.cancel()
+            fetch.cancel()
 
 
 def _guard(run: RunInHand, page: Page, cap: int) -> None:

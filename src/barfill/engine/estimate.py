@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from barfill.core.capabilities import Capabilities
+from barfill.core.plan import expected_rows
 from barfill.core.timeframe import Timeframe
 from barfill.engine.events import PlanEstimate
 from barfill.engine.ledger import Market
@@ -21,6 +22,12 @@ def estimate_plan(plan: Plan, markets: Sequence[Market], capabilities: Capabilit
     for one in plan.slices:
         calls[one.timeframe] += one.pages(capabilities.page_size)
     rows = sum(one.expected_rows for one in plan.slices)
+    calendars = {symbol.id: market.calendar for market in markets for symbol in market.symbols}
+    for run in plan.adopted:
+        each = expected_rows(calendars[run.symbol_ids[0]], run.timeframe, run.range, capabilities)
+        left = each * len(run.symbols) * (1 - run.progress_percent / 100)
+        calls[run.timeframe] += max(1, int(-(-left // capabilities.page_size)))
+        rows += left
     bars = plan.expected_bars(markets) + _derived_bars(plan, markets)
     derived = {derivation.target for market in markets for derivation in market.sources.derive}
     return PlanEstimate(

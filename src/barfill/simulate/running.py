@@ -64,8 +64,8 @@ async def serve(config: ExchangeConfig, announce: Callable[[str], None]) -> None
         announce(f"# {message}")
     announce(f"# The simulated exchange listens on {url}; its request counts: {url}/simulate/requests")
     announce(f"export ALPACA_BASE_URL={exchange.alpaca_url}")
-    announce("export ALPACA_API_KEY=simulated")
-    announce("export ALPACA_API_SECRET=simulated")
+    announce("export ALPACA_API_KEY=sim-key")
+    announce("export ALPACA_API_SECRET=sim-secret")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

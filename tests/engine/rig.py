@@ -25,7 +25,7 @@ from barfill.engine.settings import EngineSettings
 from barfill.providers.alpaca import Alpaca
 from barfill.providers.client import ProviderClient
 from barfill.providers.http import HttpClient, Timeouts
-from barfill.providers.limiter import SlidingQuota
+from barfill.providers.limiter import Quota, SlidingQuota
 from barfill.simulate.exchange import SimulatedExchange
 from barfill.store.database import Database
 
@@ -88,7 +88,7 @@ class Rig:
 
         return asyncio.run(add())
 
-    def client(self) -> ProviderClient:
+    def client(self, quota: Quota | None = None) -> ProviderClient:
         """A client of the exchange with short waits."""
         provider = Alpaca(
             self.key, "secret", base_url=self.exchange.alpaca_url, page_size=self.page_size, requests_per_minute=10_000
@@ -96,7 +96,7 @@ class Rig:
         return ProviderClient(
             provider,
             HttpClient(provider.base_urls, timeouts=self.timeouts),
-            SlidingQuota(10_000),
+            quota or SlidingQuota(10_000),
             attempts=self.attempts,
             backoff_s=0.01,
         )

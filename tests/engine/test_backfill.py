@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
-from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN
+from barfill.engine.backfill import Backfill
+from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, EXIT_INTERRUPTED, BackfillReport
+from barfill.engine.request import BackfillRequest
+from barfill.providers.limiter import SlidingQuota
 from tests.engine.rig import NYSE, Rig, days
 
 WEEK = days("2026-09-14", "2026-09-21")
@@ -204,11 +209,6 @@ def test_the_ledger_agrees_with_the_table(rig: Rig) -> None:
 
 def test_the_dry_run_asks_nothing_and_foretells_the_calls(rig: Rig) -> None:
     """The estimate is made without a request, and the backfill then takes about as many calls."""
-    import asyncio  # noqa: PLC0415
-
-    from barfill.engine.backfill import Backfill  # noqa: PLC0415
-    from barfill.engine.request import BackfillRequest  # noqa: PLC0415
-
     rig.add_symbols(["AAPL", "SPY"])
     rig.exchange.forget_requests()
     window = days("2026-03-02", "2026-06-01")
@@ -228,6 +228,37 @@ def test_the_dry_run_asks_nothing_and_foretells_the_calls(rig: Rig) -> None:
     assert abs(made - calls) <= max(2, 0.25 * made)
 
 
+def test_stopping_does_not_sit_out_the_rate_limit(rig: Rig) -> None:
+    """A request that still waits for the quota is given up; the next backfill asks for its page, once."""
+
+    async def never(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    async def stopped_after_one_page() -> BackfillReport:
+        client = rig.client(SlidingQuota(1, sleep=never))
+        backfill = Backfill(rig.database, client, rig.settings, rig.listener)
+        request = BackfillRequest(tickers=("AAPL",), windows={Timeframe.M1: WEEK})
+        running = asyncio.create_task(backfill.run(request))
+        while not rig.listener.pages:
+            await asyncio.sleep(0.01)
+        backfill.stop()
+        try:
+            return await running
+        finally:
+            await client.aclose()
+
+    rig.page_size = 1_000
+    rig.add_symbols(["AAPL"])
+    rig.exchange.forget_requests()
+
+    assert asyncio.run(stopped_after_one_page()).exit_code == EXIT_INTERRUPTED
+    rig.backfill(["AAPL"], [Timeframe.M1], WEEK)
+
+    asked = [one.query.get("page_token") for one in rig.exchange.requests if "bars" in one.path]
+    assert len(asked) == len(set(asked))
+    assert rig.stored("AAPL", Timeframe.M1) == rig.truth("AAPL", Timeframe.M1, WEEK)
+
+
 def test_extended_hours_are_kept_where_wanted(rig: Rig) -> None:
     """With the setting on, bars outside regular hours are stored beside the regular ones."""
     rig.settings = replace(rig.settings, extended_hours=True)
@@ -240,8 +271,6 @@ def test_extended_hours_are_kept_where_wanted(rig: Rig) -> None:
 
 def test_the_window_ends_at_the_final_horizon(rig: Rig) -> None:
     """Coverage never reaches beyond what the provider can still change."""
-    from datetime import UTC, datetime, timedelta  # noqa: PLC0415
-
     now = datetime.now(UTC)
     rig.backfill(["AAPL"], [Timeframe.M1, Timeframe.D1], Range(now - timedelta(days=4), now + timedelta(days=3)))
 

@@ -90,7 +90,7 @@ def _limits(results: Results) -> list[str]:
     what = (
         "its own Python process, which cannot use more than one core"
         if busy >= _BUSY
-        else "waiting: for the server's COPY and COMMIT, or for the exchange"
+        else "waiting for the server, the exchange or, on a busy machine, a core"
     )
     return [
         f"What limits the first fill: {what} (busy {busy:.0%} of the time, {1e6 * fill['cpu_seconds'] / rows:.1f} us",

@@ -12,6 +12,7 @@ import pytest
 from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.backfill import Backfill
+from barfill.engine.completeness import series_states
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, EXIT_INTERRUPTED, BackfillReport
 from barfill.engine.request import BackfillRequest
 from barfill.providers.limiter import SlidingQuota
@@ -191,6 +192,30 @@ def test_a_wrong_key_costs_one_request(rig: Rig) -> None:
     assert len(rig.exchange.requests) == 1
     assert report.failures[0].error_code == "UNAUTHORIZED"
     assert "ALPACA_API_KEY" in report.failures[0].message
+
+
+def test_a_corrected_key_is_used_at_once(rig: Rig) -> None:
+    """After a failure for want of a good key the same command fetches everything, without waiting for anything."""
+    rig.add_symbols(["AAPL"])
+    rig.key = "wrong"
+    rig.backfill(["AAPL"], [Timeframe.D1], WEEK)
+    rig.key = "right"
+
+    report = rig.backfill(["AAPL"], [Timeframe.D1], WEEK)
+
+    assert report.exit_code == EXIT_COMPLETE
+    assert rig.stored("AAPL", Timeframe.D1) == rig.truth("AAPL", Timeframe.D1, WEEK)
+
+
+def test_status_counts_only_what_was_asked_for(rig: Rig) -> None:
+    """Two ranges apart are complete, each for itself: nobody asked for what lies between and after."""
+    rig.backfill(["AAPL"], [Timeframe.D1], days("2024-03-04", "2024-03-09"))
+    rig.backfill(["AAPL"], [Timeframe.D1], WEEK)
+
+    (state,) = series_states(rig.database, ["AAPL"])
+
+    assert state.is_complete
+    assert state.expected == 10
 
 
 def test_the_ledger_agrees_with_the_table(rig: Rig) -> None:

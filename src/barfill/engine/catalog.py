@@ -19,11 +19,13 @@ class AddedSymbols:
         known: Tickers that were in the table already.
         added: Tickers that the provider offers and that are in the table now.
         refused: Tickers that it does not offer, with what can be done.
+        inactive: Those among the added that no longer trade: their history can be had, nothing new is expected.
     """
 
     known: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    inactive: tuple[str, ...] = ()
 
 
 async def add_symbols(database: Database, client: ProviderClient, tickers: Sequence[str]) -> AddedSymbols:
@@ -49,7 +51,8 @@ async def add_symbols(database: Database, client: ProviderClient, tickers: Seque
         for ticker, symbol in found.items()
         if symbol is None
     }
-    return AddedSymbols(known, tuple(one.ticker for one in offered), refused)
+    inactive = tuple(one.ticker for one in offered if not one.is_active)
+    return AddedSymbols(known, tuple(one.ticker for one in offered), refused, inactive)
 
 
 def _add(conn: Connection, offered: Sequence[OfferedSymbol]) -> None:

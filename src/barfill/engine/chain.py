@@ -124,6 +124,7 @@ class ChainFollower:
         _guard(run, page, cap)
         processed = await asyncio.to_thread(self._desk.process, run, page, counts.all)
         run.state = processed.proof.state
+        run.carried = processed.carried
         run.proved_bars += processed.proved_bars
         run.token = page.next_token
         run.page_no += 1

@@ -1,38 +1,28 @@
-"""How complete the stored series are, each from the first instant it covers to the final horizon."""
+"""How complete the stored series are, each over what was asked for so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from barfill.core.calendar import trading_calendar
+from barfill.core.calendar import TradingCalendar, trading_calendar
 from barfill.core.completeness import KnownGap, completeness
 from barfill.core.gaps import GapKind
-from barfill.core.ranges import Range
+from barfill.core.ranges import Ranges
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import SeriesState
 from barfill.store.database import Connection, Database
 from barfill.store.gaps import list_gaps
-from barfill.store.series import read_series
+from barfill.store.series import SeriesRow, read_series
 from barfill.store.symbols import Symbol, find_symbols, read_active
 
 
-def series_states(
-    database: Database, tickers: Sequence[str] | None, *, delay: timedelta = timedelta(minutes=16)
-) -> tuple[SeriesState, ...]:
-    """
-    One state per series on record, by ticker and timeframe; *tickers* None asks for all active symbols.
-
-    Args:
-        delay: How old a bar must be before it is expected.
-    """
-    now = database.now()
-    return database.run(_read_states, tickers, now, delay)
+def series_states(database: Database, tickers: Sequence[str] | None) -> tuple[SeriesState, ...]:
+    """One state per series on record, by ticker and timeframe; *tickers* None asks for all active symbols."""
+    return database.run(_read_states, tickers, database.now())
 
 
-def _read_states(
-    conn: Connection, tickers: Sequence[str] | None, now: datetime, delay: timedelta
-) -> tuple[SeriesState, ...]:
+def _read_states(conn: Connection, tickers: Sequence[str] | None, now: datetime) -> tuple[SeriesState, ...]:
     symbols = read_active(conn) if tickers is None else list(find_symbols(conn, tickers).values())
     ids = None if tickers is None else [symbol.id for symbol in symbols]
     rows = read_series(conn, ids, list(Timeframe))
@@ -42,27 +32,23 @@ def _read_states(
         gaps.setdefault((one.gap.symbol_id, one.timeframe), []).append(known)
     states = []
     for symbol in sorted(symbols, key=lambda one: one.ticker):
+        calendar = trading_calendar(symbol.calendar, now.year + 1)
         for timeframe in Timeframe:
             row = rows.get((symbol.id, timeframe))
-            if row is None:
-                continue
-            window = _window(symbol, timeframe, row.covered.hull, now, delay)
-            has_failed = row.last_result == "fail"
-            if window is None:
-                states.append(SeriesState(symbol.ticker, timeframe, 0, 0, 0, has_failed))
-                continue
-            calendar = trading_calendar(symbol.calendar, now.year + 1)
-            found = completeness(window, row.covered, gaps.get((symbol.id, timeframe), []), calendar, timeframe)
-            states.append(
-                SeriesState(symbol.ticker, timeframe, found.expected, found.present, found.settled, has_failed)
-            )
+            if row is not None:
+                states.append(_state(symbol, row, gaps.get((symbol.id, timeframe), []), calendar))
     return tuple(states)
 
 
-def _window(
-    symbol: Symbol, timeframe: Timeframe, covered: Range | None, now: datetime, delay: timedelta
-) -> Range | None:
-    if covered is None:
-        return None
-    horizon = trading_calendar(symbol.calendar, now.year + 1).closed_until(timeframe, now, delay)
-    return Range(covered.start, max(horizon, covered.end))
+def _state(symbol: Symbol, row: SeriesRow, gaps: Sequence[KnownGap], calendar: TradingCalendar) -> SeriesState:
+    """Over all that was asked for so far: covered, or a gap on record. What nobody asked for is not missing."""
+    asked_for = row.covered | Ranges(gap.range for gap in gaps)
+    parts = [completeness(part, row.covered, gaps, calendar, row.timeframe) for part in asked_for]
+    return SeriesState(
+        symbol.ticker,
+        row.timeframe,
+        expected=sum(part.expected for part in parts),
+        present=sum(part.present for part in parts),
+        settled=sum(part.settled for part in parts),
+        has_failed=row.last_result == "fail",
+    )

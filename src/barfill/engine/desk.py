@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from barfill.core.bars import BarColumns
 from barfill.core.calendar import TradingCalendar
 from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, reconcile
-from barfill.core.judged import Judged
+from barfill.core.judged import BlockedSlots, Judged
 from barfill.core.page import BarsQuery, Page
 from barfill.core.proof import ChainState, Proof, prove
 from barfill.core.ranges import Range, Ranges, from_us, to_us
@@ -61,6 +61,7 @@ class SeriesFacts:
         oldest, newest: Starts of the first and last stored bar, or None.
         density: Share of expected bars that it usually has, NaN where unknown.
         gaps: Gaps on record within the run's range that an answer lacked.
+        quarantined: Gaps on record for which rows came that broke a rule.
         covered: What is known to be completely fetched.
         is_active: Whether the symbol still trades, as far as the provider told.
     """
@@ -69,8 +70,23 @@ class SeriesFacts:
     newest: datetime | None = None
     density: float = float("nan")
     gaps: tuple[SilentGap, ...] = ()
+    quarantined: tuple[SilentGap, ...] = ()
     covered: Ranges = field(default_factory=Ranges)
     is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """
+    What pages brought of the open symbol and did not prove, as its rows came in no order (H32).
+
+    Attributes:
+        ts: Starts of rows that are stored.
+        blocked: Starts of bars whose rows are kept out.
+    """
+
+    ts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    blocked: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +113,7 @@ class RunInHand:
     state: ChainState
     expected_bars: int
     proved_bars: int = 0
+    carried: Carried = field(default_factory=Carried)
     tokens_seen: set[str] = field(default_factory=set)
     empty_pages: int = 0
 
@@ -109,6 +126,7 @@ class Processed:
     judged: Judged
     proof: Proof
     proved_bars: int
+    carried: Carried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +149,14 @@ class _Findings:
     contradicted: Ranges
     requests_made: int
     proved_bars: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answered:
+    """The keys of the bars for which rows came, sorted."""
+
+    symbol: NDArray[np.int32]
+    ts: NDArray[np.int64]
 
 
 class Desk:
@@ -183,23 +209,25 @@ class Desk:
         )
         proof = self._closed(run, prove(run.query, page, run.state, page_size=self._page_size))
         rows = judged.accepted.with_symbols(page_index).sorted_by_key()
+        blocked = self._blocked(run, judged.blocked.with_symbols(page_index), rows)
+        answered = _answered(run, rows)
         evidence = Evidence(
             proven=SymbolRanges.of(proof.proved, index),
-            symbol=rows.symbol,
-            ts=rows.ts,
-            blocked=judged.blocked.with_symbols(page_index),
+            symbol=answered.symbol,
+            ts=answered.ts,
+            blocked=blocked,
             density=np.array([facts.density for facts in run.facts]),
             has_older=_has_older(run),
         )
         reconciled = reconcile(evidence, run.calendar, run.query.timeframe)
         proved_bars = _proved_bars(run, proof)
-        gaps = self._absent(run, reconciled.gaps, rows)
+        gaps = self._absent(run, reconciled.gaps, answered)
         findings = _Findings(page, judged, proof, rows, reconciled, gaps, contradicted, requests_made, proved_bars)
         if contradicted:
             symbol_id = int(run.symbol_ids[index[run.state.open_symbol or ""]])
             self._database.run(retract_coverage, run.query.timeframe, {symbol_id: contradicted})
         outcome = self._database.run(write_page, self._write(run, findings))
-        return Processed(outcome, judged, proof, proved_bars)
+        return Processed(outcome, judged, proof, proved_bars, _carried_on(run, proof.state, answered, blocked))
 
     def _closed(self, run: RunInHand, proof: Proof) -> Proof:
         """*proof* up to the final horizon: whatever was asked for, what can still change is not covered."""
@@ -211,6 +239,39 @@ class Desk:
             return proof
         closed = ((ticker, one & Range(one.start, horizon)) for ticker, one in proof.proved if one.start < horizon)
         return replace(proof, proved=tuple((ticker, one) for ticker, one in closed if one is not None))
+
+    def _blocked(self, run: RunInHand, blocked: BlockedSlots, rows: BarColumns) -> BlockedSlots:
+        """
+        *blocked* and the bars whose rows broke a rule, on an earlier page or lately, and that this page lacks.
+
+        A row came, so there is a bar: silence about it in the next answer is not taken for a bar without a trade
+        before it has lasted for an hour.
+        """
+        symbols, starts = [blocked.symbol], [blocked.start]
+        if run.state.open_symbol is not None and len(run.carried.blocked):
+            position = run.query.symbols.index(run.state.open_symbol)
+            bars = run.carried.blocked
+            bars = bars[~np.isin(bars, rows.ts[rows.symbol == position]) & ~np.isin(bars, blocked.of(position))]
+            symbols.append(np.full(len(bars), position, np.int32))
+            starts.append(bars)
+        for position, facts in enumerate(run.facts):
+            for known in facts.quarantined:
+                if known.first_seen_at is None or known.first_seen_at <= self._now() - SETTLED_AFTER:
+                    continue
+                bars = run.calendar.expected_starts(run.query.timeframe, known.range)
+                seen = np.concatenate((rows.ts[rows.symbol == position], blocked.of(position)))
+                bars = bars[~np.isin(bars, seen)]
+                symbols.append(np.full(len(bars), position, np.int32))
+                starts.append(bars)
+        if len(starts) == 1:
+            return blocked
+        symbol, start = np.concatenate(symbols), np.concatenate(starts)
+        is_held = np.zeros(len(start), np.bool_)
+        is_held[: len(blocked)] = blocked.is_held
+        order = np.lexsort((start, symbol))
+        symbol, start, is_held = symbol[order], start[order], is_held[order]
+        is_first = np.concatenate(([True], (np.diff(symbol) != 0) | (np.diff(start) != 0)))[: len(start)]
+        return BlockedSlots(symbol[is_first], start[is_first], is_held[is_first], blocked.unplaced)
 
     def _without_contradictions(self, run: RunInHand, page: Page) -> tuple[Page, Ranges]:
         """*page* without rows that differ from those of the page before, and the bars they are about."""
@@ -229,7 +290,7 @@ class Desk:
         bars = (Range(from_us(ts), from_us(ts) + length) for ts in checked.contradicted)
         return checked.page, Ranges(bars)
 
-    def _absent(self, run: RunInHand, gaps: Sequence[Gap], rows: BarColumns) -> Sequence[Gap]:
+    def _absent(self, run: RunInHand, gaps: Sequence[Gap], rows: _Answered) -> Sequence[Gap]:
         """*gaps* less the bars that are stored and covered since an earlier answer: those are kept, not missing."""
         known = [gap for gap in gaps if run.facts[gap.symbol].covered & gap.range]
         if not known:
@@ -366,22 +427,50 @@ class Desk:
         )
 
 
-def _less_stored(run: RunInHand, gap: Gap, rows: BarColumns, stored: NDArray[np.int64]) -> Sequence[Gap]:
-    """*gap* without the covered bars among *stored*: cut to what is absent, or nothing."""
+def _answered(run: RunInHand, rows: BarColumns) -> _Answered:
+    """The accepted rows, and those of the open symbol that earlier pages brought and did not prove."""
+    if run.state.open_symbol is None or len(run.carried.ts) == 0:
+        return _Answered(rows.symbol, rows.ts)
+    position = run.query.symbols.index(run.state.open_symbol)
+    starts = np.setdiff1d(run.carried.ts, rows.ts[rows.symbol == position])
+    symbol = np.concatenate((rows.symbol, np.full(len(starts), position, np.int32)))
+    ts = np.concatenate((rows.ts, starts))
+    order = np.lexsort((ts, symbol))
+    return _Answered(symbol[order], ts[order])
+
+
+def _carried_on(run: RunInHand, state: ChainState, answered: _Answered, blocked: BlockedSlots) -> Carried:
+    """What the chain has brought of its open symbol beyond what it has proved."""
+    if state.open_symbol is None:
+        return Carried()
+    position = run.query.symbols.index(state.open_symbol)
+    until = to_us(state.open_until or run.query.range.start)
+    ts, starts = answered.ts[answered.symbol == position], blocked.of(position)
+    return Carried(ts[ts >= until], starts[starts >= until])
+
+
+def _less_stored(run: RunInHand, gap: Gap, rows: _Answered, stored: NDArray[np.int64]) -> Sequence[Gap]:
+    """*gap* without the covered bars among *stored*: its parts between them, or nothing."""
     expected = run.calendar.expected_starts(run.query.timeframe, gap.range)
-    absent = expected[~np.isin(expected, rows.ts[rows.symbol == gap.symbol])]
-    is_kept = np.isin(absent, stored)
-    is_covered = np.zeros(len(absent), np.bool_)
+    is_absent = ~np.isin(expected, rows.ts[rows.symbol == gap.symbol])
+    is_covered = np.zeros(len(expected), np.bool_)
     for one in run.facts[gap.symbol].covered & gap.range:
-        is_covered |= (absent >= to_us(one.start)) & (absent < to_us(one.end))
-    is_kept &= is_covered
+        is_covered |= (expected >= to_us(one.start)) & (expected < to_us(one.end))
+    is_kept = is_absent & is_covered & np.isin(expected, stored)
     if not is_kept.any():
         return [gap]
-    absent = absent[~is_kept]
+    absent = np.flatnonzero(is_absent & ~is_kept)
     if len(absent) == 0:
         return []
-    end = min(gap.range.end, from_us(int(absent[-1])) + run.query.timeframe.length)
-    return [replace(gap, range=Range(from_us(int(absent[0])), end), expected_bars=len(absent))]
+    # Quiet bars are one record however many bars lie between them; all others are runs.
+    is_run = gap.kind is not GapKind.NO_TRADE
+    parts = np.split(absent, np.flatnonzero(np.diff(absent) > 1) + 1) if is_run else [absent]
+    return [_part(run, gap, expected[part]) for part in parts]
+
+
+def _part(run: RunInHand, gap: Gap, starts: NDArray[np.int64]) -> Gap:
+    end = min(gap.range.end, from_us(int(starts[-1])) + run.query.timeframe.length)
+    return replace(gap, range=Range(from_us(int(starts[0])), end), expected_bars=len(starts))
 
 
 def _has_later(run: RunInHand, gap: Gap, rows: BarColumns) -> bool:

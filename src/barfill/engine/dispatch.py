@@ -56,7 +56,6 @@ T = TypeVar("T")
 
 RECENT_MARGIN = timedelta(minutes=16)
 """Where a range is cut when the provider calls its end too recent (15 minutes are barred; clocks differ)."""
-FAILED_CHECK = timedelta(minutes=1)
 NOT_ENTITLED_CHECK = timedelta(days=7)
 DEAD_AFTER = 3
 """So many runs in a row without an answer end the backfill; one does where the provider never answered at all."""
@@ -230,7 +229,8 @@ class Dispatch:
             return
         is_final = isinstance(error, PlanTooSmall)
         kind: GapKind = "not_entitled" if is_final else "failed"
-        due = self._clock.now() + (NOT_ENTITLED_CHECK if is_final else FAILED_CHECK)
+        # What was never answered may be asked at once: somebody who corrects a key types the same command again.
+        due = self._clock.now() + NOT_ENTITLED_CHECK if is_final else None
         gaps = [
             GapRecord(
                 symbol_id=id_of[ticker],
@@ -298,13 +298,15 @@ class Dispatch:
     def _facts(self, conn: Connection, claimed: ClaimedRun) -> tuple[SeriesFacts, ...]:
         rows = read_series(conn, claimed.symbol_ids, [claimed.timeframe])
         gaps: dict[int, list[SilentGap]] = {}
+        quarantined: dict[int, list[SilentGap]] = {}
         for listed in list_gaps(
             conn, symbol_ids=claimed.symbol_ids, timeframes=[claimed.timeframe], within=claimed.range
         ):
             known = listed.gap
-            if known.kind in ("missing", "unavailable"):
+            kept = {"missing": gaps, "unavailable": gaps, "quarantined": quarantined}.get(known.kind)
+            if kept is not None:
                 silent = SilentGap(known.range, known.attempts, known.first_seen_at)
-                gaps.setdefault(known.symbol_id, []).append(silent)
+                kept.setdefault(known.symbol_id, []).append(silent)
         facts = []
         for symbol_id in claimed.symbol_ids:
             row = rows.get((symbol_id, claimed.timeframe))
@@ -314,6 +316,7 @@ class Dispatch:
                     newest=row.newest_ts if row else None,
                     density=row.density if row and row.density is not None else float("nan"),
                     gaps=tuple(gaps.get(symbol_id, ())),
+                    quarantined=tuple(quarantined.get(symbol_id, ())),
                     covered=row.covered if row else Ranges(),
                     is_active=self._active[symbol_id],
                 )

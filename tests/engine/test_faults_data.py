@@ -18,6 +18,7 @@ from tests.engine.honesty import (
     fails_with,
     is_complete,
     leaves_gaps,
+    line,
     nothing_is_silently_successful,
 )
 from tests.engine.rig import NYSE, days
@@ -107,6 +108,20 @@ def test_d02_to_d05_impossible_prices_are_kept_out(
     faulty.inject(fault, {"symbol": "AAPL"})
 
     is_kept_out(faulty, rule, timeframe)
+
+
+def test_d04_silence_about_a_bar_that_broke_a_rule_is_no_quiet_minute(faulty: FaultyRig) -> None:
+    """A row came, so there is a bar: an empty answer to the question for it alone does not settle it."""
+    faulty.page_size = 200
+    faulty.exchange.set_faults(
+        [line("D04", {"nth": 1, "symbol": "AAPL"}), line("H11", {"nth": 2}), line("H11", {"nth": 3})]
+    )
+
+    report = faulty.backfill(PAIR, [D1], QUARTER)
+
+    nothing_is_silently_successful(faulty, report, D1, QUARTER)
+    leaves_gaps(report, "quarantined")
+    heals(faulty, D1)
 
 
 @pytest.mark.parametrize(("field", "side"), [("o", "above"), ("o", "below"), ("c", "below")])

@@ -143,7 +143,9 @@ ENDLESS = frozenset({"H01", "H02", "H03", "H17", "H31"})
 """They wait for real seconds; their own tests are enough."""
 BEYOND_KNOWING = frozenset({"D06", "D18", "D20", "H15", "H33"})
 """What they change can be as plausible as the truth: only a second reading tells."""
-SERIOUS = [one for one in catalogue() if one not in ENDLESS | BEYOND_KNOWING]
+MISPLACED = frozenset({"D17"})
+"""On a page that ends before the close it puts a row where only a later page may have one."""
+SERIOUS = [one for one in catalogue() if one not in ENDLESS | BEYOND_KNOWING | MISPLACED]
 
 
 @pytest.mark.parametrize("seed", range(10))

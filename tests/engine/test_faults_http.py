@@ -285,6 +285,18 @@ def test_h11_history_before_what_is_stored_is_not_settled_by_two_hasty_answers(f
     heals(faulty, D1)
 
 
+def test_h12_an_empty_page_before_the_first_rows_shows_no_first_bar(faulty: FaultyRig) -> None:
+    """Rows that follow an empty page do not prove that nothing came before them, however the second answer fails."""
+    faulty.page_size = 30
+    faulty.exchange.set_faults([line("H12", {"nth": 1}), line("H12", {"nth": 5})])
+
+    report = faulty.backfill(PAIR, [D1], QUARTER)
+
+    nothing_is_silently_successful(faulty, report, D1, QUARTER)
+    assert faulty.query("select kind from gaps where kind = 'unavailable'") == []
+    heals(faulty, D1)
+
+
 def test_h11_silence_that_lasts_an_hour_is_settled(faulty: FaultyRig) -> None:
     """Where nothing came before the first bar, and an hour later nothing either, it is unavailable."""
     wanted = days("2026-04-01", "2026-06-01")

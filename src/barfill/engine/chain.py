@@ -156,7 +156,9 @@ def _guard(run: RunInHand, page: Page, cap: int) -> None:
         BadResponse: `page_loop`, a token came a second time or there are too many pages; `empty_pages`, more than
             three pages in a row without any row.
     """
-    run.empty_pages = run.empty_pages + 1 if page.received == 0 and page.next_token is not None else 0
+    is_empty = page.received == 0 and page.next_token is not None
+    run.had_empty_page |= is_empty
+    run.empty_pages = run.empty_pages + 1 if is_empty else 0
     if run.empty_pages > EMPTY_PAGES_MAX:
         raise BadResponse(
             f"{run.provider} sent {run.empty_pages} empty pages in a row for {run.query}. The rest is asked for "

@@ -116,6 +116,7 @@ class RunInHand:
     carried: Carried = field(default_factory=Carried)
     tokens_seen: set[str] = field(default_factory=set)
     empty_pages: int = 0
+    had_empty_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,13 +403,15 @@ class Desk:
         Whether an answer has shown the symbol's first bar behind the gap, and its last bar before the gap.
 
         An answer that begins or ends with rows was no empty answer by mistake, so what lies beyond them was not traded.
+        That does not hold where one of its pages was empty and led on: rows may have been on it.
         """
         key = (int(run.symbol_ids[gap.symbol]), run.query.timeframe)
         ts = rows.ts[rows.symbol == gap.symbol]
         is_older, is_newer = ts < to_us(gap.range.start), ts >= to_us(gap.range.end)
-        if gap.is_leading and is_newer.any():
+        is_whole = not run.had_empty_page
+        if is_whole and gap.is_leading and is_newer.any():
             self._first_bars[key] = gap.range.end
-        if is_older.any() and not is_newer.any():
+        if is_whole and is_older.any() and not is_newer.any():
             self._last_bars[key] = gap.range.start
         first, last = self._first_bars.get(key), self._last_bars.get(key)
         return first is not None and gap.range.end <= first, last is not None and gap.range.start >= last

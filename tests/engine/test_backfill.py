@@ -89,6 +89,22 @@ def test_derived_bars_equal_fetched_ones(rig: Rig) -> None:
     assert all(stored[ts] == pytest.approx(truth[ts], rel=1e-12) for ts in truth)
 
 
+def test_a_corrected_minute_corrects_what_was_made_of_it(rig: Rig) -> None:
+    """When a later reading changes a minute, the coarser bars over it are made anew, whenever they are asked for."""
+    with_coarser = [Timeframe.M1, Timeframe.M15, Timeframe.H4]
+    rig.backfill(["AAPL"], with_coarser, WEEK)
+    right = {timeframe: rig.stored("AAPL", timeframe) for timeframe in with_coarser}
+    wrong = "update ohlc_bars set volume = volume + 1000 where ts = '2026-09-15T15:00Z' and timeframe in ('m1', 'm15')"
+    with rig.database.connection() as conn:
+        conn.execute(wrong.encode())
+
+    rig.backfill(["AAPL"], [Timeframe.M1], WEEK, is_full=True)
+    report = rig.backfill(["AAPL"], with_coarser, WEEK)
+
+    assert report.summary.calls_made == 0
+    assert {timeframe: rig.stored("AAPL", timeframe) for timeframe in with_coarser} == right
+
+
 def test_an_illiquid_symbol_is_complete_with_quiet_minutes(rig: Rig) -> None:
     """Minutes without a trade are settled as no_trade, never invented, and cost no second request."""
     report = rig.backfill(["THIN"], [Timeframe.M1], WEEK)

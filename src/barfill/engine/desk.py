@@ -352,6 +352,7 @@ class Desk:
             quarantined=_quarantined(found.judged, run, positions),
             density={int(ids[i]): float(density[i]) for i in involved.tolist() if not np.isnan(density[i])},
             expected=lambda _symbol_id, part: run.calendar.expected_count(query.timeframe, part),
+            made_of_it=_made_of_it(run, found.rows),
             fetched_at=found.page.received_at,
             request_id=found.page.request_id,
             run_id=run.run_id,
@@ -524,6 +525,27 @@ def _proved_bars(run: RunInHand, proof: Proof) -> int:
     return sum(count(one) for _, one in proof.proved)
 
 
-def expected_bars(calendar: TradingCalendar, timeframe: Timeframe, symbols: int, wanted: Range) -> int:
-    """The open-market bars of a slice: the unit of progress."""
-    return symbols * calendar.expected_count(timeframe, wanted)
+def _made_of_it(run: RunInHand, rows: BarColumns) -> dict[Timeframe, dict[int, Ranges]]:
+    """What coarser bars were made of the bars that a second reading may correct: whole days, and weeks for w1."""
+    read_before: dict[int, Ranges] = {}
+    for position in np.unique(rows.symbol).tolist():
+        ts = rows.ts[rows.symbol == position]
+        start, end = _midnight(from_us(int(ts[0]))), _midnight(from_us(int(ts[-1]))) + timedelta(days=1)
+        overlap = run.facts[position].covered & Range(start, end)
+        if overlap:
+            read_before[int(run.symbol_ids[position])] = Ranges([Range(start, end)])
+    if not read_before:
+        return {}
+    if run.query.timeframe is Timeframe.D1:
+        return {Timeframe.W1: {key: _weeks(ranges) for key, ranges in read_before.items()}}
+    coarser = [one for one in Timeframe if one.is_intraday and one.length > run.query.timeframe.length]
+    return dict.fromkeys(coarser, read_before)
+
+
+def _midnight(instant: datetime) -> datetime:
+    return instant.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _weeks(ranges: Ranges) -> Ranges:
+    """The weeks, by their Mondays, in which *ranges* have a day."""
+    return Ranges(Range(one.start - timedelta(days=one.start.weekday()), one.end) for one in ranges)

@@ -62,12 +62,15 @@ def retract_coverage(
     conn: psycopg.Connection[TupleRow], timeframe: Timeframe, ranges: Mapping[int, Ranges | Range]
 ) -> None:
     """Takes ranges out of the coverage again, by symbol id, such as after pages in an impossible order."""
-    parts = {symbol_id: Ranges() | part for symbol_id, part in ranges.items()}
     with conn.transaction():
-        symbol_ids = sorted(parts)
-        conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": symbol_ids})
-        parameters = {"timeframe": timeframe.value, "symbol_ids": symbol_ids, "ranges": [parts[i] for i in symbol_ids]}
-        conn.execute(SQL["retract"], parameters)
+        _retract(conn, timeframe, {symbol_id: Ranges() | part for symbol_id, part in ranges.items()})
+
+
+def _retract(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, parts: Mapping[int, Ranges]) -> None:
+    symbol_ids = sorted(parts)
+    conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": symbol_ids})
+    parameters = {"timeframe": timeframe.value, "symbol_ids": symbol_ids, "ranges": [parts[i] for i in symbol_ids]}
+    conn.execute(SQL["retract"], parameters)
 
 
 @contextmanager
@@ -100,6 +103,9 @@ def _write_series(conn: psycopg.Connection[TupleRow], write: SeriesWrite) -> Pag
     symbol_ids = sorted(set(write.symbol_ids.tolist()))
     bounds = _lock(conn, write, symbol_ids)
     written = write_bars(conn, write, bounds)
+    if written.changed or written.inserted:
+        for coarser, ranges in write.made_of_it.items():
+            _retract(conn, coarser, ranges)
     refused, refused_gaps = _refused_rows(write, written)
     quarantined = [*write.quarantined, *refused]
     if quarantined:

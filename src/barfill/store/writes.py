@@ -75,6 +75,8 @@ class SeriesWrite:
         gaps: What is expected in the answered ranges and was not in the answer.
         density: By symbol id, the share of expected bars that the series usually has.
         expected: Counts anew what is left of a gap that the write trims; without it the count is cut in proportion.
+        made_of_it: By coarser timeframe and symbol id, what was made of bars that this write may correct. Where it
+            does, that is no longer covered, so that it is made anew.
         run_id: The run whose work this is, kept as evidence.
     """
 
@@ -91,6 +93,7 @@ class SeriesWrite:
     quarantined: Sequence[QuarantinedRow] = ()
     density: Mapping[int, float] = field(default_factory=dict)
     expected: Expected | None = None
+    made_of_it: Mapping[Timeframe, Mapping[int, Ranges]] = field(default_factory=dict)
     request_id: str = ""
     run_id: int | None = None
 

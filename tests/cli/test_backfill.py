@@ -85,8 +85,8 @@ def test_a_symbol_that_is_not_offered_fails_alone(shell: Shell) -> None:
     done = shell("backfill", "AAPL", "NOSUCH", "--timeframe", "1d", *WEEK)
 
     assert done.returncode == 1
-    assert "'NOSUCH' is not offered by alpaca" in done.stderr
     assert "SYMBOL_NOT_FOUND: NOSUCH" in done.stdout
+    assert (done.stdout + done.stderr).count("'NOSUCH' is not offered by alpaca") == 1
     assert "1 ok, 1 failed" in done.stdout
 
 
@@ -97,6 +97,28 @@ def test_only_symbols_that_are_not_offered_is_one_sentence(shell: Shell, exchang
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Symbol 'NOSUCH' is not offered by alpaca. Check the spelling")
     assert bars_requests(exchange) == 0
+
+
+def test_a_range_without_a_session_is_told_as_such(shell: Shell, exchange: SimulatedExchange) -> None:
+    """A weekend is neither fetched nor called covered."""
+    weekend = ("--start", "2026-06-06", "--end", "2026-06-08")
+
+    done = shell("backfill", "AAPL", "--timeframe", "1d", *weekend)
+    planned = shell("backfill", "AAPL", "--timeframe", "1d", *weekend, "--dry-run")
+
+    assert done.returncode == 0
+    assert "plan: no sessions in this range" in done.stderr
+    assert "Done: no sessions in this range." in done.stdout
+    assert "No sessions in this range." in planned.stdout
+    assert bars_requests(exchange) == 0
+
+
+def test_a_symbol_that_is_no_longer_traded_is_told_as_such(shell: Shell) -> None:
+    """When it is added, and in the list of all."""
+    added = shell("symbols", "add", "GONE")
+
+    assert "GONE is no longer traded, says alpaca: its history is fetched" in added.stderr
+    assert "(inactive)" in shell("symbols", "list", "--all").stdout
 
 
 def test_a_dry_run_tells_the_cost_and_fetches_nothing(shell: Shell, exchange: SimulatedExchange) -> None:

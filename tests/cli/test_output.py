@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from barfill.cli.matrix import ROWS_MAX, cell, legend, shown_rows
-from barfill.cli.progress import PlainProgress, plan_line
+from barfill.cli.progress import LiveProgress, PlainProgress, plan_line
 from barfill.cli.sql import neutralised
 from barfill.cli.terminal import clean, counted, shown_bytes, shown_duration
 from barfill.core.timeframe import Timeframe
-from barfill.engine.events import PlanEstimate
+from barfill.engine.events import PageWritten, PlanEstimate
 from barfill.engine.report import SeriesState
 
 
@@ -126,3 +129,95 @@ def test_plain_progress_goes_to_stderr_line_by_line(capsys: pytest.CaptureFixtur
         r"  added 1 symbol: \x1b[2JEVIL",
         "  waiting 12 s: the rate limit",
     ]
+
+
+NOTHING = PlanEstimate(
+    slices=0, calls=0, minutes=0, rows=0, bars=0, bytes_stored=0, by_timeframe={}, derived=(Timeframe.H1,)
+)
+
+
+def test_a_plan_of_nothing_does_not_claim_that_all_is_covered() -> None:
+    """Gaps may only not be due yet; a weekend has no sessions at all."""
+    assert plan_line(NOTHING) == "nothing to fetch: covered, or not due yet (see: barfill gaps)"
+    assert plan_line(NOTHING, has_sessions=False) == "no sessions in this range"
+
+
+def drawn(progress_of: Console) -> str:
+    assert isinstance(progress_of.file, io.StringIO)
+    return progress_of.file.getvalue()
+
+
+def terminal(width: int = 80) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, legacy_windows=False)
+
+
+def page(bars: int) -> PageWritten:
+    return PageWritten(1, Timeframe.M1, "AAPL", 1, bars, bars, 0, 0)
+
+
+def estimate(calls: int, bars: int) -> PlanEstimate:
+    return PlanEstimate(
+        slices=1,
+        calls=calls,
+        minutes=0.1,
+        rows=bars,
+        bars=bars,
+        bytes_stored=0,
+        by_timeframe={Timeframe.M1: calls},
+        derived=(Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.H1, Timeframe.H4, Timeframe.W1),
+        resumed=1,
+    )
+
+
+def last_bar(console: Console) -> int:
+    """How long the bar of 1m is on the last frame, of 30."""
+    return [line for line in drawn(console).splitlines() if "  1m " in line][-1].count("━")
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_bars_that_are_not_done_are_not_drawn_full(is_stopped: bool) -> None:
+    """Neither where a plan took a resumed run for one page, nor on the last frame of an interrupted backfill."""
+    console = terminal()
+    with LiveProgress(console) as progress:
+        progress.planned(estimate(1, 1_000))
+        progress.stage(1, "fetching", 1_000)
+        progress.page_written(page(300))
+        if is_stopped:
+            progress.stopping("Stopping")
+
+    assert 0 < last_bar(console) < 30
+
+
+def test_bars_are_full_when_all_came() -> None:
+    """However many pages were planned."""
+    console = terminal()
+    with LiveProgress(console) as progress:
+        progress.planned(estimate(5, 1_000))
+        progress.stage(1, "fetching", 1_000)
+        progress.page_written(page(1_000))
+
+    assert last_bar(console) == 30
+
+
+def test_nothing_is_drawn_after_the_sentence_on_stopping() -> None:
+    """The bars stand still, so that what the terminal wrote between them cannot be drawn over."""
+    console = terminal()
+    with LiveProgress(console) as progress:
+        progress.stage(1, "fetching", 1_000)
+        progress.stopping("Stopping after the pages in hand")
+        said = drawn(console)
+        progress.page_written(page(500))
+
+    assert said.splitlines()[-1].endswith("Stopping after the pages in hand")
+    assert "500" not in drawn(console)[len(said) :]
+
+
+def test_a_narrow_terminal_breaks_the_plan_between_words() -> None:
+    """And keeps the indent."""
+    console = terminal(60)
+    LiveProgress(console).planned(estimate(45, 200_000))
+
+    lines = drawn(console).splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("  ") and len(line) <= 60 for line in lines)
+    assert " ".join(line.strip() for line in lines) == f"plan: {plan_line(estimate(45, 200_000))}"

@@ -28,6 +28,19 @@ def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
     assert shell("symbols", "list").stdout.startswith("AAPL")
 
 
+def test_what_cannot_be_removed_is_named(shell: Shell) -> None:
+    """A symbol that is not known, and one that is not on the list; exit code 1."""
+    shell("watchlist", "add", "tech", "AAPL", "SPY", "--unchecked")
+
+    unknown = shell("symbols", "remove", "NOPE")
+    absent = shell("watchlist", "remove", "tech", "SPY", "MSFT", "GOOG")
+
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "Not known: NOPE" in unknown.stderr
+    assert (absent.returncode, absent.stdout) == (1, "Took 1 symbol off 'tech'.\n")
+    assert "Not on 'tech': MSFT, GOOG." in absent.stderr
+
+
 def test_symbols_can_be_imported_unchecked_without_keys(shell: Shell, tmp_path: Path) -> None:
     """A CSV file gives names and kinds; no provider is asked."""
     path = tmp_path / "list.csv"

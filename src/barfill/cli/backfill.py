@@ -18,12 +18,22 @@ import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
 from barfill.cli.matrix import legend, matrix_table, shown_rows, summary_lines
-from barfill.cli.progress import Watcher, watcher
-from barfill.cli.terminal import clean, counted, json_option, print_json, print_table, shown_bytes, shown_duration
+from barfill.cli.progress import NO_SESSIONS, Watcher, plan_line, watcher
+from barfill.cli.symbols import inactive_note
+from barfill.cli.terminal import (
+    clean,
+    counted,
+    json_option,
+    print_json,
+    print_table,
+    say,
+    shown_bytes,
+    shown_duration,
+)
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, BackfillReport, Failure
 from barfill.engine.request import BackfillRequest
-from barfill.errors import InvalidInput, SymbolNotFound
+from barfill.errors import InvalidInput, OutsideCalendar, SymbolNotFound
 from barfill.settings import Settings, read_settings, shown_path
 from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client, open_store
 
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
     from barfill.engine.backfill import Backfill
     from barfill.engine.events import PlanEstimate
     from barfill.providers.client import ProviderClient
-    from barfill.store.database import Database
+    from barfill.store.database import Connection, Database
 
 FAILURES_SHOWN_MAX = 20
 EXIT_INTERRUPTED = 130
@@ -145,6 +155,7 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
         async with open_client(settings, listener) as client:
             known, failures = await _known(tickers, database, client, listener)
             request = replace(wish.request, tickers=known)
+            listener.has_sessions = await asyncio.to_thread(database.run, _has_sessions, request)
             engine = make_backfill(settings, database, client, listener)
             if wish.is_dry_run:
                 estimate = await engine.estimate(request)
@@ -152,14 +163,16 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
                 with _stopping(engine, listener):
                     report = await engine.run(request)
     if wish.is_dry_run:
-        _show_estimate(estimate, as_json=wish.as_json)
+        _show_estimate(estimate, has_sessions=listener.has_sessions, as_json=wish.as_json)
+        for failure in failures:
+            say(failure.message)
         return EXIT_FAILED if failures else EXIT_COMPLETE
     report = _with_failures(report, failures)
     _write_report(report, wish.output)
     if wish.as_json:
         print_json(report.to_json())
     else:
-        _show_report(report)
+        _show_report(report, has_sessions=listener.has_sessions)
     return report.exit_code
 
 
@@ -194,9 +207,25 @@ async def _known(
     usable = {*result.known, *result.added}
     if not usable:
         raise SymbolNotFound(" ".join(result.refused.values()))
-    for reason in result.refused.values():
-        listener.note(reason)
+    for ticker in result.inactive:
+        listener.note(inactive_note(ticker, client.provider.name))
     return tuple(ticker for ticker in tickers if ticker in usable), failures
+
+
+def _has_sessions(conn: Connection, request: BackfillRequest) -> bool:
+    """Whether a bar can be expected at all in what is asked for."""
+    from barfill.core.calendar import trading_calendar  # noqa: PLC0415  slow to load
+    from barfill.store.database import clock  # noqa: PLC0415
+    from barfill.store.symbols import find_symbols  # noqa: PLC0415
+
+    last_year = clock(conn).year + 1
+    names = {symbol.calendar for symbol in find_symbols(conn, request.tickers).values()}
+    calendars = [trading_calendar(name, last_year) for name in names]
+    try:
+        counts = (one.expected_count(*wanted) for one in calendars for wanted in request.windows.items())
+        return any(counts)
+    except OutsideCalendar:
+        return True  # the engine says what is wrong with it
 
 
 @contextlib.contextmanager
@@ -210,7 +239,9 @@ def _stopping(engine: Backfill, listener: Watcher) -> Iterator[None]:
         asked += 1
         if asked > 1:
             _leave_at_once()
-        listener.note("Stopping after the pages in hand; what is stored stays. Press Ctrl-C again to leave at once.")
+        listener.stopping(
+            "Stopping after the pages in hand; what is stored stays. Press Ctrl-C again to leave at once."
+        )
         engine.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -255,7 +286,7 @@ def _with_failures(report: BackfillReport, failures: tuple[Failure, ...]) -> Bac
     return replace(report, summary=summary, failures=(*failures, *report.failures))
 
 
-def _show_estimate(estimate: PlanEstimate, *, as_json: bool) -> None:
+def _show_estimate(estimate: PlanEstimate, *, has_sessions: bool, as_json: bool) -> None:
     if as_json:
         by_timeframe = {timeframe.label: calls for timeframe, calls in estimate.by_timeframe.items()}
         derived = [timeframe.label for timeframe in estimate.derived]
@@ -269,10 +300,14 @@ def _show_estimate(estimate: PlanEstimate, *, as_json: bool) -> None:
     click.echo(f"Bars      {estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}")
     if estimate.derived:
         click.echo(f"Derived   {', '.join(timeframe.label for timeframe in estimate.derived)}")
-    click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
+    if estimate.calls == 0 and estimate.bars == 0:
+        reason = plan_line(estimate, has_sessions=has_sessions)
+        click.echo(f"\n{reason[0].upper()}{reason[1:]}.")
+    else:
+        click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
 
 
-def _show_report(report: BackfillReport) -> None:
+def _show_report(report: BackfillReport, *, has_sessions: bool) -> None:
     rows, left_out = shown_rows(report.matrix)
     if rows:
         click.echo()
@@ -285,7 +320,7 @@ def _show_report(report: BackfillReport) -> None:
         click.echo(f"{label:<12} {text}")
     _show_failures(report)
     click.echo()
-    click.echo(_verdict(report))
+    click.echo(_verdict(report, has_sessions=has_sessions))
     _show_next_steps(report)
 
 
@@ -300,7 +335,7 @@ def _show_failures(report: BackfillReport) -> None:
         click.echo(f"... and {hidden:,} more: use --json or --output FILE to see all")
 
 
-def _verdict(report: BackfillReport) -> str:
+def _verdict(report: BackfillReport, *, has_sessions: bool) -> str:
     remaining = report.summary.gaps_remaining
     if report.was_interrupted:
         return "Interrupted. Run the same command again to resume where it stopped."
@@ -310,7 +345,7 @@ def _verdict(report: BackfillReport) -> str:
         return "Stopped at --max-calls. Run the same command again to go on."
     if report.exit_code == EXIT_GAPS_REMAIN:
         return f"Finished; {counted(remaining, 'gap')} may still fill. Run it again later."
-    return "Done: complete."
+    return "Done: complete." if has_sessions else f"Done: {NO_SESSIONS}."
 
 
 def _show_next_steps(report: BackfillReport) -> None:

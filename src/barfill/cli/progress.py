@@ -22,10 +22,22 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 5.0
 FETCHING, DETECTED = 1, 2
+DONE_FROM = 0.99
+NO_SESSIONS = "no sessions in this range"
 
 
 class Watcher(BackfillListener, Protocol):
-    """A listener that holds the terminal for the length of a `with` block."""
+    """
+    A listener that holds the terminal for the length of a `with` block.
+
+    Attributes:
+        has_sessions: Whether the range that is asked for holds any; the plan says so where it holds none.
+    """
+
+    has_sessions: bool
+
+    def stopping(self, text: str) -> None:
+        """The user wants to stop: *text* is the last that moves."""
 
     def __enter__(self) -> Self: ...
 
@@ -39,10 +51,12 @@ def watcher(*, is_terminal: bool) -> Watcher:
     return LiveProgress(console(to_stderr=True)) if is_terminal else PlainProgress()
 
 
-def plan_line(estimate: PlanEstimate) -> str:
+def plan_line(estimate: PlanEstimate, *, has_sessions: bool = True) -> str:
     """What a plan will cost, in a sentence."""
+    if not has_sessions:
+        return NO_SESSIONS
     if estimate.calls == 0 and estimate.bars == 0:
-        return "nothing to fetch: all of it is covered"
+        return "nothing to fetch: covered, or not due yet (see: barfill gaps)"
     fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]
     if estimate.derived:
@@ -73,6 +87,11 @@ class _Counters:
         self.bars_by_timeframe[page.timeframe] += page.expected_bars
 
     @property
+    def is_done(self) -> bool:
+        """Whether the bars of the stage came; how far an interrupted run had come is known in rounded figures."""
+        return self.bars >= DONE_FROM * self.total_bars
+
+    @property
     def share(self) -> float:
         return min(1.0, self.bars / self.total_bars) if self.total_bars else 1.0
 
@@ -81,6 +100,7 @@ class PlainProgress:
     """Lines for files, pipes and cron: one per stage, one every few seconds, every note."""
 
     def __init__(self) -> None:
+        self.has_sessions = True
         self._counters = _Counters()
         self._said_at = time.monotonic()
 
@@ -100,7 +120,7 @@ class PlainProgress:
 
     def planned(self, estimate: PlanEstimate) -> None:
         """One line."""
-        say(f"  plan: {plan_line(estimate)}")
+        say(f"  plan: {plan_line(estimate, has_sessions=self.has_sessions)}")
 
     def page_written(self, page: PageWritten) -> None:
         """A line every few seconds."""
@@ -122,17 +142,24 @@ class PlainProgress:
         """One line."""
         say(f"  {text}")
 
+    def stopping(self, text: str) -> None:
+        """One line."""
+        self.note(text)
+
 
 class LiveProgress:
     """Bars that move in place, all bars together and the pages of each timeframe; notes scroll by above them."""
 
     def __init__(self, output: Console) -> None:
+        self.has_sessions = True
         self._console = output
         self._counters = _Counters()
         self._pages_planned: Mapping[Timeframe, int] = {}
+        self._is_stopping = False
         self._progress: Progress | None = None
         self._total: TaskID | None = None
         self._tasks: dict[Timeframe, TaskID] = {}
+        self._pages_written: Counter[Timeframe] = Counter()
         self._wait_reason = ""
         self._waiting_until = 0.0
 
@@ -149,20 +176,15 @@ class LiveProgress:
         self._end_bars()
         self._counters.begin(total_bars)
         self._print(stage_line(number, title, total_bars), style="bold")
-        if number == FETCHING and total_bars > 0:
+        if number == FETCHING and total_bars > 0 and not self._is_stopping:
             self._begin_bars(total_bars)
             for timeframe in self._pages_planned:
                 self._task(timeframe)
-        self._pages_planned = {}
 
     def planned(self, estimate: PlanEstimate) -> None:
         """One line, and a bar for each timeframe that is fetched."""
-        self._print(f"  plan: {plan_line(estimate)}")
+        self._print(f"plan: {plan_line(estimate, has_sessions=self.has_sessions)}", indent=2)
         self._pages_planned = estimate.by_timeframe
-        if self._progress is not None:
-            for timeframe in estimate.by_timeframe:
-                self._task(timeframe)
-            self._pages_planned = {}
 
     def page_written(self, page: PageWritten) -> None:
         """Moves the bars on."""
@@ -172,8 +194,12 @@ class LiveProgress:
         bars, total = self._counters.bars, self._counters.total_bars
         doing = self._shown(f"{page.symbols} {page.timeframe.label}")
         self._progress.update(self._total, completed=bars, done=f"{bars:,}/{total:,} bars", doing=doing)
+        task = self._task(page.timeframe)
+        pages = self._pages_written[page.timeframe] = self._pages_written[page.timeframe] + 1
+        # The plan's pages are an estimate: full means that all is there, so the last one is left open until then.
+        planned = max(self._pages_planned.get(page.timeframe, 1), 1 if self._counters.is_done else pages + 1)
         proved = self._counters.bars_by_timeframe[page.timeframe]
-        self._progress.update(self._task(page.timeframe), advance=1, done=f"{proved:,} bars")
+        self._progress.update(task, completed=pages, total=planned, done=f"{proved:,} bars")
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Beside the bars."""
@@ -184,19 +210,30 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """A line above the bars."""
-        self._print(f"  {text}")
+        self._print(text, indent=2)
+
+    def stopping(self, text: str) -> None:
+        """The bars stay as they are now: the terminal has written its ^C beside them."""
+        self._is_stopping = True
+        self._end_bars()
+        self.note(text)
 
     def _shown(self, doing: str) -> str:
         now = self._wait_reason if time.monotonic() < self._waiting_until else doing
         return clean(f"{counted(self._counters.calls, 'call')}  {now}")
 
-    def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(clean(text), style=style, soft_wrap=True)
+    def _print(self, text: str, *, style: str = "", indent: int = 0) -> None:
+        from rich.padding import Padding  # noqa: PLC0415  slow to load
+        from rich.text import Text  # noqa: PLC0415
+
+        # Not soft_wrap: rich would let the moving bars be wider than the terminal too, and lose count of their lines.
+        self._console.print(Padding(Text(clean(text), style), (0, 0, 0, indent), expand=False))
 
     def _begin_bars(self, total_bars: int) -> None:
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  slow to load
 
         self._tasks = {}
+        self._pages_written = Counter()
         self._progress = Progress(
             TextColumn("  {task.description:<4}", markup=False),
             BarColumn(bar_width=30),
@@ -210,14 +247,15 @@ class LiveProgress:
     def _task(self, timeframe: Timeframe) -> TaskID:
         assert self._progress is not None
         if timeframe not in self._tasks:
-            pages = self._pages_planned.get(timeframe)  # None, where nothing was planned: the bar only moves
+            pages = self._pages_planned.get(timeframe) or None  # None, where nothing was planned: the bar only moves
             self._tasks[timeframe] = self._progress.add_task(timeframe.label, total=pages, done="", doing="")
         return self._tasks[timeframe]
 
     def _end_bars(self) -> None:
         if self._progress is not None:
-            for task in self._progress.tasks[1:]:  # the plan's pages were an estimate
-                self._progress.update(task.id, total=task.completed)
+            if self._counters.is_done:
+                for task in self._progress.tasks[1:]:  # the plan's pages were an estimate
+                    self._progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
             self._progress.stop()
         self._progress, self._total = None, None
 

@@ -88,7 +88,7 @@ def import_(file: TextIO, is_unchecked: bool) -> int:
 
 
 @symbols.command(name="list")
-@click.option("--all", "with_inactive", is_flag=True, help="Removed ones too.")
+@click.option("--all", "with_inactive", is_flag=True, help="Inactive ones too.")
 @json_option
 def list_(with_inactive: bool, as_json: bool) -> int:
     """
@@ -111,7 +111,7 @@ def list_(with_inactive: bool, as_json: bool) -> int:
         return 0
     width = max(len(symbol.ticker) for symbol in found)
     for symbol in found:
-        state = "" if symbol.is_active else "  (removed)"
+        state = "" if symbol.is_active else "  (inactive)"
         click.echo(clean(f"{symbol.ticker:<{width}}  {symbol.asset_type:<6}  {symbol.name or ''}{state}"))
     return 0
 
@@ -133,10 +133,19 @@ def remove(tickers: tuple[str, ...]) -> int:
         known = database.run(find_symbols, wanted)
         switched = database.run(deactivate_symbols, wanted)
     unknown = [ticker for ticker in wanted if ticker not in known]
-    click.echo(f"Removed {counted(switched, 'symbol')}; their bars stay.")
+    if switched:
+        click.echo(f"Removed {counted(switched, 'symbol')}; their bars stay.")
+    inactive = [ticker for ticker in wanted if ticker in known and not known[ticker].is_active]
+    if inactive:
+        say(f"Inactive already: {', '.join(inactive)}.")
     if unknown:
         say(f"Not known: {', '.join(unknown)}. See: barfill symbols list")
     return EXIT_FAILED if unknown else 0
+
+
+def inactive_note(ticker: str, provider: str) -> str:
+    """What to know about a symbol that was added although it is traded no more."""
+    return f"{ticker} is no longer traded, says {provider}: its history is fetched; --all and status leave it out"
 
 
 def read_symbol_file(file: TextIO) -> tuple[SymbolRow, ...]:
@@ -198,4 +207,6 @@ async def _ask(
 
     async with open_client(settings) as client:
         result = await add_symbols(database, client, tickers)
+        for ticker in result.inactive:
+            say(inactive_note(ticker, client.provider.name))
     return result.added, result.refused

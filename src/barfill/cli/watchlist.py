@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TextIO
 
 import click
 
 from barfill.cli.inputs import SymbolRow, parse_tickers
-from barfill.cli.symbols import add_rows, open_store_for, read_symbol_file, report_added, unchecked_option
+from barfill.cli.symbols import EXIT_FAILED, add_rows, open_store_for, read_symbol_file, report_added, unchecked_option
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
 from barfill.errors import InvalidInput
 from barfill.settings import read_settings
@@ -95,14 +96,16 @@ def remove(name: str, tickers: tuple[str, ...]) -> int:
     """
     wanted = parse_tickers(tickers)
     with open_store(read_settings()) as database:
-        from barfill.store.symbols import find_symbols  # noqa: PLC0415  slow to load
-        from barfill.store.watchlists import read_watchlist, remove_from_watchlist  # noqa: PLC0415
+        from barfill.store.watchlists import read_watchlist, remove_from_watchlist  # noqa: PLC0415  slow to load
 
-        database.run(read_watchlist, name)
-        known = database.run(find_symbols, wanted)
-        count = database.run(remove_from_watchlist, name, [symbol.id for symbol in known.values()])
-    click.echo(f"Took {counted(count, 'symbol')} off {name!r}.")
-    return 0
+        members = {symbol.ticker: symbol.id for symbol in database.run(read_watchlist, name)}
+        count = database.run(remove_from_watchlist, name, [members[one] for one in wanted if one in members])
+    if count:
+        click.echo(f"Took {counted(count, 'symbol')} off {name!r}.")
+    absent = [ticker for ticker in wanted if ticker not in members]
+    if absent:
+        say(f"Not on {name!r}: {', '.join(absent)}. See: barfill watchlist list {shlex.quote(name)}")
+    return EXIT_FAILED if absent else 0
 
 
 @watchlist.command()

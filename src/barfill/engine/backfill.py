@@ -17,13 +17,13 @@ from barfill.engine.estimate import estimate_plan
 from barfill.engine.events import BackfillListener, PlanEstimate
 from barfill.engine.findings import Findings, look_for_gaps
 from barfill.engine.ledger import Market, read_markets
-from barfill.engine.planning import Plan, plan_backfill, plan_retry
+from barfill.engine.planning import Plan, plan_backfill, plan_retry, read_in_flight
 from barfill.engine.report import BackfillReport, Summary
 from barfill.engine.request import BackfillRequest
 from barfill.engine.settings import EngineSettings
 from barfill.providers.client import ProviderClient
 from barfill.store.database import Database
-from barfill.store.workers import Presence
+from barfill.store.workers import Presence, planning_turn
 
 
 class Backfill:
@@ -61,7 +61,7 @@ class Backfill:
         """
         clock = EngineClock(await asyncio.to_thread(self._database.now))
         markets = await self._markets(request, clock)
-        plan = await self._plan(markets, request, clock)
+        plan = await asyncio.to_thread(self._plan, markets, request, clock)
         return estimate_plan(plan, markets, self._capabilities)
 
     async def run(self, request: BackfillRequest) -> BackfillReport:
@@ -90,25 +90,24 @@ class Backfill:
         begun: float,
     ) -> BackfillReport:
         begun_at = clock.now()
-        plan = await self._plan(markets, request, clock)
-        estimate = estimate_plan(plan, markets, self._capabilities)
-        self._listener.planned(estimate)
         dispatch = await self._new_dispatch(request, markets, clock, presence)
+        plan = await asyncio.to_thread(self._plan_and_enlist, markets, request, clock, dispatch)
+        self._listener.planned(estimate_plan(plan, markets, self._capabilities))
 
         self._listener.stage(1, "fetching", plan.expected_bars(markets))
-        await dispatch.carry_out(plan)
+        await dispatch.carry_out()
         derived = await self._derive(markets, request, clock)
         found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
         detected = found
         self._listener.stage(2, "gaps detected", len(found.open_gaps))
         for attempt in range(1, self._settings.gap_attempts + 1):
-            retry = plan_retry(found, markets, self._capabilities, refused=dispatch.tally.refused)
-            if not retry.slices or self._is_stopping or dispatch.is_over:
+            if not found.to_ask_again or self._is_stopping or dispatch.is_over:
                 break
-            wait_s = self._settings.retry_wait_s(attempt)
+            await self._rest(self._settings.retry_wait_s(attempt))
+            if not await asyncio.to_thread(self._enlist_retry, markets, found, dispatch):
+                break
             self._listener.stage(3, f"retrying gaps, attempt {attempt} of {self._settings.gap_attempts}", 0)
-            await self._rest(wait_s)
-            await dispatch.carry_out(retry)
+            await dispatch.carry_out()
             again = await self._derive(markets, request, clock)
             derived.bars += again.bars
             derived.written += again.written
@@ -120,9 +119,8 @@ class Backfill:
             self._database.run, read_markets, request, self._capabilities, self._settings, clock.now()
         )
 
-    async def _plan(self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock) -> Plan:
-        return await asyncio.to_thread(
-            plan_backfill,
+    def _plan(self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock) -> Plan:
+        return plan_backfill(
             self._database,
             markets,
             self._capabilities,
@@ -130,6 +128,27 @@ class Backfill:
             is_full=request.is_full,
             now=clock.now(),
         )
+
+    def _plan_and_enlist(
+        self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock, dispatch: Dispatch
+    ) -> Plan:
+        with planning_turn(self._database):
+            plan = self._plan(markets, request, clock)
+            dispatch.enlist(plan)
+        return plan
+
+    def _enlist_retry(self, markets: tuple[Market, ...], found: Findings, dispatch: Dispatch) -> bool:
+        """Whether there is anything to ask again that no other process is asking for."""
+        with planning_turn(self._database):
+            plan = plan_retry(
+                found,
+                markets,
+                self._capabilities,
+                refused=dispatch.tally.refused,
+                in_flight=read_in_flight(self._database),
+            )
+            dispatch.enlist(plan)
+        return bool(plan.slices)
 
     async def _new_dispatch(
         self, request: BackfillRequest, markets: tuple[Market, ...], clock: EngineClock, presence: Presence

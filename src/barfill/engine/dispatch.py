@@ -121,19 +121,22 @@ class Dispatch:
         self._follower.stop()
         self._crew.stop()
 
-    async def carry_out(self, plan: Plan) -> None:
+    def enlist(self, plan: Plan) -> None:
+        """Makes runs of *plan* for the next `carry_out`; synchronous, to be called within a planning turn."""
+        if plan.superseded:
+            self._database.run(cancel_runs, plan.superseded, reason="superseded: nothing of it is left to do")
+        for run in plan.adopted:
+            self._epochs[run.id] = run.epoch
+        self._crew.add(run.id for run in plan.adopted)
+        self._crew.add(self._create(plan.slices))
+
+    async def carry_out(self) -> None:
         """
-        Fetches everything in *plan*, as far as it can be fetched.
+        Fetches everything that was enlisted, as far as it can be fetched.
 
         Raises:
             StoreError: Nothing more can be kept.
         """
-        if plan.superseded:
-            await self._store(cancel_runs, plan.superseded, reason="superseded: nothing of it is left to do")
-        for run in plan.adopted:
-            self._epochs[run.id] = run.epoch
-        self._crew.add(run.id for run in plan.adopted)
-        self._crew.add(await self._create(plan.slices))
         try:
             await self._crew.run()
         except BaseExceptionGroup as group:
@@ -180,7 +183,8 @@ class Dispatch:
             await self._fail(run, error)
             return
         await self._store(cancel_runs, [run.run_id], reason=f"split: {error}"[:500])
-        new_ids = await self._create([self._slice(run, piece) for piece in plan.pieces])
+        slices = [self._slice(run, piece) for piece in plan.pieces]
+        new_ids = await asyncio.to_thread(self._create, slices)
         if not isinstance(error, SymbolNotOffered):
             self._restarts.update(new_ids)
         self._crew.add_next(new_ids)
@@ -247,7 +251,7 @@ class Dispatch:
             count = run.calendar.expected_count
             record_failed(conn, query.timeframe, gaps, lambda _symbol_id, one: count(query.timeframe, one))
 
-    async def _create(self, slices: Iterable[Slice]) -> list[int]:
+    def _create(self, slices: Iterable[Slice]) -> list[int]:
         new = [
             NewRun(
                 symbols=tuple(ticker for _, ticker in one.symbols),
@@ -263,7 +267,7 @@ class Dispatch:
         ]
         if not new:
             return []
-        ids = await self._store(create_runs, new)
+        ids = self._database.run(create_runs, new)
         self._epochs.update(dict.fromkeys(ids, 0))
         return ids
 

@@ -77,8 +77,18 @@ def plan_backfill(
     return Plan(tuple(urgent), tuple(adopted), tuple(superseded))
 
 
+def read_in_flight(database: Database) -> dict[SeriesKey, Ranges]:
+    """What living workers are fetching, and what is queued for whoever comes first."""
+    return _in_flight(database.run(unfinished_runs))
+
+
 def plan_retry(
-    found: Findings, markets: Sequence[Market], capabilities: Capabilities, *, refused: AbstractSet[str]
+    found: Findings,
+    markets: Sequence[Market],
+    capabilities: Capabilities,
+    *,
+    refused: AbstractSet[str],
+    in_flight: Mapping[SeriesKey, Ranges],
 ) -> Plan:
     """
     The slices that ask once more for the open gaps of fetched series.
@@ -95,7 +105,8 @@ def plan_retry(
         needs = []
         for (symbol_id, timeframe), ranges in wanted.items():
             window = market.sources.fetch.get(timeframe, Ranges())
-            asked = missing_ranges(window & Ranges(ranges), Ranges(), market.calendar, timeframe, _end(window))
+            wished = (window & Ranges(ranges)) - in_flight.get((symbol_id, timeframe), Ranges())
+            asked = missing_ranges(wished, Ranges(), market.calendar, timeframe, _end(window))
             needs.append(Need(symbol_id, tickers[symbol_id], timeframe, asked))
         slices.extend(cut_slices(needs, capabilities, market.calendar))
     return Plan(tuple(slices))

@@ -175,3 +175,7 @@ select exists (
     and pid = pg_backend_pid()
     and (classid::bigint << 32) | objid::bigint = hashtextextended(%(worker)s, 0)
 );
+
+-- name: wait_for_planning
+-- Until the transaction ends nobody else plans.
+select pg_advisory_xact_lock(hashtextextended('barfill planning', 0));

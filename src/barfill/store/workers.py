@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,14 @@ from barfill.store.queries import load_queries
 SQL = load_queries("runs")
 
 HEARTBEAT_PATIENCE_S = 60.0
+
+
+@contextmanager
+def planning_turn(database: Database) -> Iterator[None]:
+    """One process at a time plans and creates runs: two that plan at once would ask for the same ranges."""
+    with database.connection() as conn, conn.transaction():
+        conn.execute(SQL["wait_for_planning"])
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Commands are loaded when they are called, so that `barfill --help` answers at on
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -76,6 +77,9 @@ def main() -> None:
     """The entry point."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a tick must not fail on an ASCII terminal
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C, so that a service manager's stop or a closed terminal lets go of the private database too.
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run_command(sys.argv[1:]))
 
 

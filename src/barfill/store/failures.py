@@ -38,7 +38,10 @@ def from_driver(error: psycopg.Error) -> StoreError:
     if state == "42501":
         return StoreReadOnly(f"The database role may not do this ({said}). Grant it, or use another role.")
     if _is_connection_trouble(error, state):
-        return StoreUnavailable(f"The database does not answer ({said}). Check it with: barfill doctor")
+        return StoreUnavailable(
+            f"The database does not answer ({said}). Check it with: barfill doctor; then run the same command again, "
+            "it goes on where it stopped."
+        )
     if state in PASSING_SQLSTATES:
         return StoreUnavailable(f"The database was too busy for this transaction ({said}). It can be tried again.")
     return StoreError(f"PostgreSQL refused a statement: {said} (SQLSTATE {state or 'none'}). Nothing was written.")

@@ -24,7 +24,7 @@ from tests.engine.honesty import PAIR, FaultyRig
 from tests.engine.rig import NYSE, days
 
 M1, D1 = Timeframe.M1, Timeframe.D1
-NOON = datetime(2026, 9, 16, 16, 0, 30, tzinfo=UTC)
+NOON = datetime(2026, 9, 16, 16, 0, 2, tzinfo=UTC)
 SLOWEST = timedelta(minutes=2)
 TODAY = days("2026-09-16", "2026-09-17")
 TWO_DAYS = days("2026-09-15", "2026-09-17")

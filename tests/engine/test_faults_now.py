@@ -150,7 +150,8 @@ async def _carry_out(rig: FaultyRig, wanted: Range) -> None:
             request=request,
         )
         symbols = tuple((symbol.id, symbol.ticker) for symbol in markets[0].symbols)
-        await dispatch.carry_out(Plan((Slice(symbols, M1, wanted, 1_000.0),)))
+        dispatch.enlist(Plan((Slice(symbols, M1, wanted, 1_000.0),)))
+        await dispatch.carry_out()
     finally:
         presence.close()
         await client.aclose()

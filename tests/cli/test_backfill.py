@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -266,3 +268,78 @@ def test_gaps_of_an_unknown_symbol_is_one_sentence(shell: Shell) -> None:
 
     assert done.returncode == 1
     assert "'NOSUCH' is not on record" in done.stderr
+
+
+def on_terminal(shell: Shell, *arguments: str, columns: int = 80) -> list[str]:
+    """The lines that a command writes to a terminal of that width, without colours."""
+    ours, theirs = pty.openpty()
+    environment = shell.changed({"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(columns)})
+    with subprocess.Popen([BARFILL, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        os.close(theirs)
+        written = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 65_536):
+                written += part
+        process.wait(timeout=60)
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).splitlines()
+
+
+def test_gaps_fit_a_terminal_of_80_columns(shell: Shell) -> None:
+    """One line holds the gap, unbroken, the next ones its reason."""
+    shell("backfill", "THIN", "--timeframe", "1m", *WEEK)
+
+    lines = on_terminal(shell, "gaps", "THIN", "--kind", "no_trade", "--limit", "3")
+
+    assert lines[0].split() == ["symbol", "timeframe", "from", "to", "(UTC,", "excluded)", "bars", "kind"]
+    assert lines[1].startswith("THIN    1m         2026-06-01 13:")
+    assert lines[1].endswith("no_trade")
+    assert lines[2].startswith("    ")
+    assert max(map(len, lines[:7])) <= 80
+
+
+def test_gaps_are_listed_from_the_finest_timeframe_on(shell: Shell) -> None:
+    """Not by the letters of their names; the limit cuts the last ones."""
+    shell("backfill", "THIN", *WEEK, "--timeframes", "5m,15m,1h")
+
+    first = json.loads(shell("gaps", "THIN", "--kind", "no_trade", "--json", "--limit", "1").stdout)["gaps"]
+
+    timeframes = list(dict.fromkeys(gap["timeframe"] for gap in json.loads(all_gaps(shell))["gaps"]))
+    assert len(timeframes) > 1
+    assert timeframes == [one for one in ("1m", "5m", "15m", "30m", "1h") if one in timeframes]
+    assert [gap["timeframe"] for gap in first] == ["5m"]
+
+
+def all_gaps(shell: Shell) -> str:
+    return shell("gaps", "THIN", "--settled", "--json", "--limit", "100000").stdout
+
+
+def test_a_kind_of_which_there_is_no_gap_is_told_as_such(shell: Shell) -> None:
+    """Instead of a sentence about open gaps."""
+    shell("symbols", "add", "AAPL", "--unchecked")
+
+    assert shell("gaps", "--kind", "halted").stdout == "No gaps of this kind.\n"
+
+
+def test_status_fits_a_terminal_of_80_columns(shell: Shell) -> None:
+    """What is written out elsewhere is short there, and nothing is cut off."""
+    shell("backfill", "AAPL", "--timeframes", "1m,1d", *WEEK)
+
+    lines = on_terminal(shell, "status")
+
+    assert lines[0].split()[-4:] == ["behind", "last", "run", "result"]
+    assert re.search(r" \d+s \d+d +\d+ (s|min) +ok", lines[1])
+    assert "behind: s sessions, d days" in lines[2]
+    assert max(map(len, lines[:2])) <= 80
+
+
+def test_how_far_behind_is_told_of_one_timeframe(shell: Shell) -> None:
+    """Sessions and days are those of the series that is farthest behind."""
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+    shell("backfill", "AAPL", "--timeframe", "1h", "--days", "10")
+
+    found = json.loads(shell("status", "--json").stdout)["symbols"][0]
+
+    worst = found["timeframes"]["1d"]
+    assert found["sessions_behind"] == worst["sessions_behind"] > found["timeframes"]["1h"]["sessions_behind"]
+    assert found["days_behind"] == worst["days_behind"]

@@ -18,6 +18,7 @@ import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
 from barfill.cli.matrix import legend, matrix_table, shown_rows, summary_lines
+from barfill.cli.opening import open_store
 from barfill.cli.progress import NO_SESSIONS, Watcher, plan_line, watcher
 from barfill.cli.symbols import inactive_note
 from barfill.cli.terminal import (
@@ -35,7 +36,7 @@ from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, 
 from barfill.engine.request import BackfillRequest
 from barfill.errors import InvalidInput, OutsideCalendar, SymbolNotFound
 from barfill.settings import Settings, read_settings, shown_path
-from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client, open_store
+from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client
 
 if TYPE_CHECKING:
     from barfill.engine.backfill import Backfill

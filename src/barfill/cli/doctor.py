@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 import click
 
 from barfill.cli.failure import redactor
+from barfill.cli.opening import open_store
 from barfill.cli.terminal import clean, json_option, print_json, shown_bytes
 from barfill.errors import BarfillError
 from barfill.settings import FILE_NAME, SETTINGS, Settings, read_settings, shown_path
-from barfill.wiring import open_client, open_store
+from barfill.wiring import open_client
 
 if TYPE_CHECKING:
     from barfill.store.database import Database

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes
-from barfill.cli.terminal import ago, clean, counted, json_option, print_json, print_table
+from barfill.cli.opening import open_store
+from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table
+from barfill.core.timeframe import Timeframe
 from barfill.errors import SymbolNotFound
 from barfill.settings import read_settings
 from barfill.store.writes import OPEN_KINDS, GapKind
-from barfill.wiring import open_store
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 
 KINDS: tuple[GapKind, ...] = get_args(GapKind)
 DEFAULT_LIMIT = 50
+TITLES = ("symbol", "timeframe", "from", "to (UTC, excluded)", "bars", "kind")
+WIDE = 130
+"""From so many columns on, a line holds the reason as well."""
+INDENT = " " * 4
 
 EPILOG = """\
 \b
@@ -64,7 +71,9 @@ def gaps(
         from barfill.store.status import count_gaps  # noqa: PLC0415
 
         ids = database.run(_ids, tickers)
-        found = database.run(list_gaps, symbol_ids=ids, timeframes=wanted, kinds=chosen, limit=limit)
+        # One timeframe at a time: their names do not sort as their lengths do, and the limit must cut the last ones.
+        parts = [database.run(list_gaps, symbol_ids=ids, timeframes=[one], kinds=chosen, limit=limit) for one in wanted]
+        found = sorted(chain.from_iterable(parts), key=_place)[:limit]
         counts = database.run(count_gaps, ids)
         now = database.now()
     by_kind = _by_kind({key: count for key, count in counts.items() if key[1] in wanted})
@@ -73,11 +82,17 @@ def gaps(
         return 0
     if found:
         _show(found, now)
+    elif kinds:
+        click.echo("No gaps of this kind." if len(kinds) == 1 else "No gaps of these kinds.")
     listed = sum(by_kind[kind]["gaps"] for kind in chosen if kind in by_kind)
     if listed > len(found):
         click.echo(f"... and {listed - len(found):,} more: --limit {listed}")
-    _show_counts(by_kind)
+    _show_counts(by_kind, chosen)
     return 0
+
+
+def _place(one: ListedGap) -> tuple[str, int, datetime]:
+    return one.ticker, list(Timeframe).index(one.timeframe), one.gap.range.start
 
 
 def _ids(conn: Connection, tickers: Sequence[str]) -> list[int] | None:
@@ -103,32 +118,57 @@ def _by_kind(counts: dict[Any, GapCount]) -> dict[str, dict[str, int]]:
 
 
 def _show(found: Sequence[ListedGap], now: datetime) -> None:
+    width = console().width
+    if width < WIDE:
+        _show_narrow(found, width)
+    else:
+        _show_wide(found, now)
+
+
+def _show_wide(found: Sequence[ListedGap], now: datetime) -> None:
     from rich.table import Table  # noqa: PLC0415  slow to load
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("symbol", "timeframe", "from", "to (UTC, excluded)", "bars", "kind", "asked", "last", "reason"):
+    for title in (*TITLES, "asked", "last", "reason"):
         table.add_column(title, justify="right" if title in ("bars", "asked") else "left", no_wrap=title != "reason")
     for one in found:
         gap = one.gap
-        cells = (
-            one.ticker,
-            one.timeframe.label,
-            f"{gap.range.start:%Y-%m-%d %H:%M}",
-            f"{gap.range.end:%Y-%m-%d %H:%M}",
-            f"{gap.expected_bars:,}",
-            gap.kind,
-            f"{gap.attempts} x",
-            ago(gap.last_checked_at, now) if gap.last_checked_at else "",
-            gap.reason,
-        )
-        table.add_row(*(Text(clean(cell)) for cell in cells))
+        last = ago(gap.last_checked_at, now) if gap.last_checked_at else ""
+        table.add_row(*(Text(clean(cell)) for cell in (*_cells(one), f"{gap.attempts} x", last, gap.reason)))
     print_table(table)
 
 
-def _show_counts(by_kind: dict[str, dict[str, int]]) -> None:
-    is_open = [kind for kind in by_kind if kind in OPEN_KINDS]
-    if not is_open:
+def _show_narrow(found: Sequence[ListedGap], width: int) -> None:
+    """Two lines or more for each: what is missing, and below it the reason."""
+    rows = [_cells(one) for one in found]
+    widths = [max(map(len, column)) for column in zip(TITLES, *rows, strict=True)]
+    click.secho(_line(TITLES, widths), bold=True)
+    for one, row in zip(found, rows, strict=True):
+        click.echo(clean(_line(row, widths)))
+        reason = clean(one.gap.reason)
+        for line in textwrap.wrap(reason, width, initial_indent=INDENT, subsequent_indent=INDENT):
+            click.echo(line)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    bars = TITLES.index("bars")
+    padded = (
+        f"{cell:>{width}}" if position == bars else f"{cell:<{width}}"
+        for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _cells(one: ListedGap) -> tuple[str, ...]:
+    """What stands below TITLES."""
+    gap = one.gap
+    start, end = f"{gap.range.start:%Y-%m-%d %H:%M}", f"{gap.range.end:%Y-%m-%d %H:%M}"
+    return one.ticker, one.timeframe.label, start, end, f"{gap.expected_bars:,}", gap.kind
+
+
+def _show_counts(by_kind: dict[str, dict[str, int]], chosen: Sequence[str]) -> None:
+    if set(chosen) >= set(OPEN_KINDS) and not any(kind in by_kind for kind in OPEN_KINDS):
         click.echo("No open gaps: every expected bar that was asked for is there or accounted for.")
     for kind, count in by_kind.items():
         hint = "" if kind in OPEN_KINDS else f"   (settled; list them: --kind {kind})"

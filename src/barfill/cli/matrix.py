@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ROWS_MAX = 40
+CELL_WIDTH = 4
 TICK, CROSS, NONE_TO_HAVE, NOT_ASKED = "✓", "✗", "–", "·"  # noqa: RUF001  a dash as wide as the others
 _MEANINGS = {
     TICK: "complete",
@@ -70,12 +71,15 @@ def legend(rows: Mapping[str, Row]) -> str:
     return "   ".join(f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in texts)
 
 
-def matrix_table(rows: Mapping[str, Row], further: Mapping[str, Sequence[Text]] | None = None) -> Table:
+def matrix_table(
+    rows: Mapping[str, Row], further: Mapping[str, Sequence[Text]] | None = None, *, cell_width: int = CELL_WIDTH
+) -> Table:
     """
     The matrix for a terminal.
 
     Args:
         further: Columns to its right: titles, each with one cell per row.
+        cell_width: Of a timeframe, at least.
     """
     from rich.table import Table  # noqa: PLC0415  slow to load, and not needed for --json
     from rich.text import Text  # noqa: PLC0415
@@ -83,7 +87,7 @@ def matrix_table(rows: Mapping[str, Row], further: Mapping[str, Sequence[Text]] 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("symbol", no_wrap=True)
     for timeframe in Timeframe:
-        table.add_column(timeframe.label, justify="right", min_width=4, no_wrap=True)
+        table.add_column(timeframe.label, justify="right", min_width=cell_width, no_wrap=True)
     columns = further or {}
     for title in columns:
         table.add_column(title, no_wrap=True)

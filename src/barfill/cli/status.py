@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from barfill.cli.inputs import parse_tickers
-from barfill.cli.matrix import ROWS_MAX, Row, legend, matrix_table
-from barfill.cli.terminal import ago, clean, counted, json_option, print_json, print_table, say
+from barfill.cli.matrix import CELL_WIDTH, ROWS_MAX, Row, legend, matrix_table
+from barfill.cli.opening import open_store
+from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import matrix_by_symbol
 from barfill.errors import SymbolNotFound
 from barfill.settings import read_settings
-from barfill.wiring import open_store
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from barfill.store.symbols import Symbol
 
 SESSIONS_BEHIND_MAX = 1
+WIDE = 110
+"""From so many columns on, all is written out."""
 ERRORS_SHOWN_MAX = 10
 EXIT_FAILED = 1
 
@@ -37,7 +39,8 @@ Examples:
   barfill status --unhealthy || echo "look at it"
 
 \b
-Behind: sessions that are over and not stored yet, and days since the newest bar.
+Behind: sessions that are over and not stored yet, and days since the newest bar,
+both of the timeframe that is farthest behind ("1s 3d" where there is little room).
 Unhealthy: more than one session behind, never filled, or the last run failed.
 """
 
@@ -51,14 +54,24 @@ class SymbolStatus:
     rows: Mapping[Timeframe, StatusRow]
 
     @property
+    def worst(self) -> StatusRow | None:
+        """
+        The series that is farthest behind in sessions; None where nothing is stored.
+
+        Of several the one with the newest bar: a week's bar is days old by its stamp although it lacks nothing.
+        """
+        stored = [row for row in self.rows.values() if row.sessions_behind is not None]
+        return max(stored, key=lambda row: (row.sessions_behind or 0, -(row.days_behind or 0)), default=None)
+
+    @property
     def sessions_behind(self) -> int | None:
         """Of the series that is farthest behind; None where nothing is stored."""
-        return max((row.sessions_behind for row in self.rows.values() if row.sessions_behind is not None), default=None)
+        return self.worst.sessions_behind if self.worst else None
 
     @property
     def days_behind(self) -> int | None:
-        """Of the series with the newest bar; None where nothing is stored."""
-        return min((row.days_behind for row in self.rows.values() if row.days_behind is not None), default=None)
+        """Of the same series; None where nothing is stored."""
+        return self.worst.days_behind if self.worst else None
 
     @property
     def failed(self) -> tuple[StatusRow, ...]:
@@ -129,15 +142,18 @@ def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now:
 
     rows = shown if len(shown) <= ROWS_MAX else [one for one in shown if not _is_unremarkable(one)][:ROWS_MAX]
     if rows:
+        is_narrow = console().width < WIDE
+        last_runs = [ago(one.last_run_at, now) if one.last_run_at else "never" for one in rows]
         further = {
-            "behind": [_behind(one) for one in rows],
-            "last run": [Text(ago(one.last_run_at, now) if one.last_run_at else "never") for one in rows],
+            "behind": [_behind(one, is_narrow=is_narrow) for one in rows],
+            "last run": [Text(text.removesuffix(" ago") if is_narrow else text) for text in last_runs],
             "result": [Text("failed", style="red") if one.failed else Text("ok" if one.rows else "") for one in rows],
         }
         table = {one.symbol.ticker: one.states for one in rows}
-        print_table(matrix_table(table, further))
+        print_table(matrix_table(table, further, cell_width=0 if is_narrow else CELL_WIDTH))
         left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
-        click.echo(legend(table) + left_out)
+        units = "   behind: s sessions, d days" if is_narrow else ""
+        click.echo(legend(table) + units + left_out)
         click.echo()
     elif shown:
         click.echo(f"All {counted(len(shown), 'symbol')} are complete in what was fetched so far.")
@@ -167,14 +183,14 @@ def _show_errors(unhealthy: Sequence[SymbolStatus]) -> None:
         click.echo(f"... and {len(errors) - ERRORS_SHOWN_MAX:,} more: barfill status --unhealthy --json")
 
 
-def _behind(one: SymbolStatus) -> Text:
+def _behind(one: SymbolStatus, *, is_narrow: bool) -> Text:
     from rich.text import Text  # noqa: PLC0415  slow to load
 
     sessions, days = one.sessions_behind, one.days_behind
     if sessions is None or days is None:
-        return Text("nothing stored", style="yellow")
-    style = "green" if sessions <= SESSIONS_BEHIND_MAX else "red"
-    return Text(f"{counted(sessions, 'session')}, {counted(days, 'day')}", style=style)
+        return Text("empty" if is_narrow else "nothing stored", style="yellow")
+    text = f"{sessions}s {days}d" if is_narrow else f"{counted(sessions, 'session')}, {counted(days, 'day')}"
+    return Text(text, style="green" if sessions <= SESSIONS_BEHIND_MAX else "red")
 
 
 def _is_unremarkable(one: SymbolStatus) -> bool:

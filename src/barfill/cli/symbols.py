@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from barfill.cli.inputs import ASSET_TYPES, SymbolRow, parse_symbol_file, parse_tickers
+from barfill.cli.opening import open_store
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
 from barfill.errors import InvalidInput
 from barfill.settings import Settings, read_settings
-from barfill.wiring import check_provider, open_client, open_store
+from barfill.wiring import check_provider, open_client
 
 if TYPE_CHECKING:
     from barfill.store.database import Database

@@ -10,11 +10,11 @@ from typing import TextIO
 import click
 
 from barfill.cli.inputs import SymbolRow, parse_tickers
+from barfill.cli.opening import open_store
 from barfill.cli.symbols import EXIT_FAILED, add_rows, open_store_for, read_symbol_file, report_added, unchecked_option
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
 from barfill.errors import InvalidInput
 from barfill.settings import read_settings
-from barfill.wiring import open_store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._\-]{0,63}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from barfill.errors import InvalidInput
 from barfill.settings import default_home, shown_path
 
 DEFAULT_PORT = 8900
+FILES_NAMED_MAX = 3
 
 EPILOG = """\
 \b
@@ -54,6 +57,7 @@ Any non-empty key is taken, but not 'wrong'. GET /simulate/requests counts what 
 @click.option(
     "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault script: what goes wrong."
 )
+@click.option("--verbose", "is_verbose", is_flag=True, help="Name every file that --replay leaves out.")
 def simulate(
     port: int,
     seed: int,
@@ -62,6 +66,7 @@ def simulate(
     requests_per_minute: int | None,
     plan: str,
     faults: Path | None,
+    is_verbose: bool,
 ) -> int:
     """
     Run a simulated exchange, to try barfill without keys.
@@ -80,14 +85,15 @@ def simulate(
         plan=plan,
         faults=_fault_lines(faults),
     )
-    asyncio.run(serve(config, _announce))
+    home = default_home().with_name("barfill-simulated" if replay is None else "barfill-replay")
+    named_max = sys.maxsize if is_verbose else FILES_NAMED_MAX
+    asyncio.run(serve(config, partial(_announce, home=home), named_max=named_max))
     return 0
 
 
-def _announce(line: str) -> None:
+def _announce(line: str, *, home: Path) -> None:
     click.echo(clean(line))
     if line.startswith("export ALPACA_API_SECRET="):
-        home = default_home().with_name("barfill-simulated")
         click.echo(f"export BARFILL_HOME={shown_path(home)}")
         click.echo("unset DATABASE_URL")
         click.echo("# Paste these lines into another terminal; then: barfill backfill AAPL. Ctrl-C ends the exchange.")

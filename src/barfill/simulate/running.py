@@ -4,14 +4,16 @@ Running an exchange: in a thread for tests, in the foreground for the command li
 
 import asyncio
 import contextlib
+import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event, Thread
 
 from barfill.simulate.config import ExchangeConfig
 from barfill.simulate.exchange import SimulatedExchange
 
 _START_S = 30.0
+_SERIES = re.compile(r"another file holds \S+ \S+")
 
 
 @contextlib.contextmanager
@@ -51,17 +53,18 @@ def running_exchange(config: ExchangeConfig | None = None) -> Iterator[Simulated
         loop.close()
 
 
-async def serve(config: ExchangeConfig, announce: Callable[[str], None]) -> None:
+async def serve(config: ExchangeConfig, announce: Callable[[str], None], *, named_max: int) -> None:
     """
     Run an exchange until SIGINT or SIGTERM.
 
     Args:
         announce: Gets the lines for people: what to export, files left out of a replay, and at the end the counts.
+        named_max: How many files left out for the same reason are named; of more only their number is told.
     """
     exchange = SimulatedExchange(config)
     url = await exchange.start()
-    for message in exchange.messages:
-        announce(f"# {message}")
+    for line in _left_out(exchange.messages, named_max):
+        announce(f"# {line}")
     announce(f"# The simulated exchange listens on {url}; its request counts: {url}/simulate/requests")
     announce(f"export ALPACA_BASE_URL={exchange.alpaca_url}")
     announce("export ALPACA_API_KEY=sim-key")
@@ -78,6 +81,18 @@ async def serve(config: ExchangeConfig, announce: Callable[[str], None]) -> None
         await exchange.stop()
         for line in _counts(exchange):
             announce(line)
+
+
+def _left_out(messages: Sequence[str], named_max: int) -> list[str]:
+    """One line for each reason for which files are left out."""
+    files: dict[str, list[str]] = {}
+    for message in messages:
+        name, _, reason = message.partition(" left out: ")
+        files.setdefault(_SERIES.sub("another file holds the same series", reason), []).append(name)
+    return [
+        f"{', '.join(names) if len(names) <= named_max else f'{len(names)} files'} left out: {reason}"
+        for reason, names in files.items()
+    ]
 
 
 def _counts(exchange: SimulatedExchange) -> list[str]:

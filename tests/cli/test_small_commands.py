@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import signal
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import psycopg
 
 from barfill.simulate import SimulatedExchange
-from tests.cli.conftest import KEY, SECRET, Shell
+from tests.cli.conftest import BARFILL, KEY, SECRET, Shell
 
 
 def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
@@ -108,8 +112,65 @@ def test_a_long_result_is_shortened_in_a_table_only(shell: Shell) -> None:
     """CSV has every row."""
     statement = "select * from generate_series(1, 2500) as n"
 
-    assert "(1,000 rows; 1,500 more: use --csv or --json to see all)" in shell("sql", statement).stdout
+    assert "(the first 1,000 rows; use --csv or --json to see all)" in shell("sql", statement).stdout
     assert len(shell("sql", statement, "--csv").stdout.splitlines()) == 2501
+
+
+def test_a_table_does_not_wait_for_rows_that_it_does_not_show(shell: Shell) -> None:
+    """The server stops after the first thousand: these would take it more than two hours."""
+    done = shell("sql", "select n, pg_sleep(case when n > 1500 then 1 end) from generate_series(1, 10000) as n")
+
+    assert (done.returncode, "the first 1,000 rows" in done.stdout) == (0, True)
+
+
+def test_the_prompt_lists_relations_and_leaves_in_the_middle_of_a_statement(shell: Shell) -> None:
+    """Without partitions, of which there are many."""
+    done = shell("sql", stdin="\\d\nselect\nhelp\n\\q\n1;\n")
+
+    words = done.stdout.split()
+    assert {"market_data", "ohlc_bars", "symbols", "view", "table"} <= set(words)
+    assert not [word for word in words if re.match(r"ohlc_bars_[mhdw]\d", word)]
+    assert "Statements end with a semicolon" in done.stderr
+    assert "syntax error" not in done.stderr
+
+
+def test_ctrl_c_clears_a_statement_that_is_half_typed(shell: Shell) -> None:
+    """The prompt goes on."""
+    ours, theirs = pty.openpty()
+    environment = shell.changed({"TERM": "dumb", "PATH": "/nowhere"})
+    with subprocess.Popen([BARFILL, "sql"], env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        wait_for(ours, "barfill> ")
+        os.write(ours, b"select nonsense\n")
+        wait_for(ours, "...> ")
+        process.send_signal(signal.SIGINT)
+        wait_for(ours, "barfill> ")
+        os.write(ours, b"select 41 + 1 as answer;\n")
+        wait_for(ours, "(1 row)")
+        os.write(ours, b"\\q\n")
+
+        assert process.wait(timeout=20) == 0
+    os.close(ours)
+
+
+def wait_for(terminal: int, text: str) -> None:
+    """Reads what a terminal shows until *text* comes."""
+    seen = ""
+    while text not in seen:
+        seen += os.read(terminal, 1024).decode()
+
+
+def test_on_a_terminal_the_start_of_the_private_server_is_explained(shell: Shell) -> None:
+    """Making it takes seconds, in which nothing else would be shown."""
+    ours, theirs = pty.openpty()
+    environment = shell.changed({"DATABASE_URL": None})
+    with subprocess.Popen([BARFILL, "status"], env=environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        wait_for(ours, "starting the database")
+        wait_for(ours, "There are no symbols yet")
+
+        assert process.wait(timeout=20) == 0
+    os.close(ours)
 
 
 def test_the_connection_string_opens_the_private_server_while_it_runs(shell: Shell) -> None:
@@ -173,6 +234,28 @@ def test_simulate_prints_what_to_export_and_serves(shell: Shell) -> None:
     assert "barfill-simulated" in exported["BARFILL_HOME"]
     assert "total" in counts
     assert (process.returncode, "requests" in rest) == (0, True)
+
+
+def test_a_replay_has_a_home_of_its_own_and_tells_left_out_files_by_reason(shell: Shell, tmp_path: Path) -> None:
+    """Few files are named, of many only the number is told, except with --verbose."""
+    day = "ts,open,high,low,close,volume\n2026-06-01T13:30:00Z,1,2,1,2,100\n"
+    (tmp_path / "equity_ABC_m1_2026.csv").write_text(day)
+    (tmp_path / "equity_ABC_m1_2026_other.csv").write_text(day)
+    for number in range(5):
+        (tmp_path / f"note{number}.txt").write_text("")
+
+    told = {}
+    for options in ((), ("--verbose",)):
+        with shell.begin("simulate", "--port", "0", "--replay", str(tmp_path), *options) as process:
+            assert process.stdout is not None
+            told[options] = [process.stdout.readline().strip() for _ in range(7)]
+            process.send_signal(signal.SIGINT)
+
+    first, second, *rest = told[()]
+    assert first == "# 5 files left out: not a .parquet or .csv file"
+    assert second.startswith("# equity_ABC_m1_2026_other.csv left out: another file holds the same series")
+    assert "barfill-replay" in "".join(rest + told["--verbose",])
+    assert told["--verbose",][0].startswith("# note0.txt, note1.txt, note2.txt, note3.txt, note4.txt left out")
 
 
 def test_a_fault_script_that_cannot_be_read_is_refused(shell: Shell, tmp_path: Path) -> None:

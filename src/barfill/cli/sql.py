@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 import psycopg
 
+from barfill.cli.opening import open_store
 from barfill.cli.terminal import clean, counted, json_option, print_json, print_table, say
 from barfill.errors import InvalidInput
 from barfill.settings import read_settings
 from barfill.store.failures import translated
-from barfill.wiring import open_store
 
 if TYPE_CHECKING:
     from barfill.store.database import Connection, Database
@@ -35,6 +35,21 @@ Row = tuple[Any, ...]
 
 # One statement that only reads; anything else may be several, or give no rows.
 _PLAIN_QUERY = re.compile(r"\s*(select|table|values)\b[^;]*;?\s*", re.IGNORECASE)
+# A cursor takes no `select into`, and locks rows differently than the statement alone.
+_NOT_FOR_CURSORS = re.compile(r"\b(into|for)\b", re.IGNORECASE)
+# What psql's \d shows, without partitions: there are hundreds.
+_RELATIONS = """
+select c.relname as name, case c.relkind when 'v' then 'view' else 'table' end as kind
+from pg_class as c
+where c.relnamespace = current_schema()::regnamespace
+and c.relkind in ('r', 'p', 'v')
+and not c.relispartition
+order by kind, name"""
+_PROMPT_HELP = """\
+Statements end with a semicolon. Ctrl-C clears what is typed so far.
+  \\d     lists tables and views
+  help   shows this
+  \\q     leaves, as does Ctrl-D"""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LIBPQ_VARIABLES = {
     "host": "PGHOST",
@@ -73,8 +88,8 @@ def sql(statement: str | None, as_csv: bool, as_json: bool, shows_url: bool, kee
     """
     A prompt on the database, or one statement.
 
-    Statements run as they are given, each for itself, and may change data. Of long results a table shows the first
-    1,000 rows; --csv and --json print them all.
+    Statements run as they are given, each for itself, and may change data. Of a long result a table shows, and
+    the server works out, the first 1,000 rows; --csv and --json print them all.
     """
     if as_csv and as_json:
         raise InvalidInput("--csv and --json exclude each other. Give one of them.")
@@ -123,21 +138,39 @@ def _run(conn: Connection, text: str, form: str) -> None:
 
     A plain query is read as it is printed, so that the number of its rows does not matter.
     """
+    if not _PLAIN_QUERY.fullmatch(text):
+        _run_any(conn, text, form)
+    elif form == "table" and not _NOT_FOR_CURSORS.search(text):
+        _run_beginning(conn, text)
+    else:
+        _run_stream(conn, text, form)
+
+
+def _run_beginning(conn: Connection, text: str) -> None:
+    """As many rows as a table shows; the server does not work out the others."""
+    with translated(), conn.transaction(), conn.cursor(name="shown") as cursor:
+        cursor.execute(text.encode())
+        _print_result(cursor, iter(cursor.fetchmany(TABLE_ROWS_MAX + 1)), "table")
+
+
+def _run_stream(conn: Connection, text: str, form: str) -> None:
     with conn.cursor() as cursor, translated():
-        if _PLAIN_QUERY.fullmatch(text):
-            # Closed whatever happens: a stream that is left open blocks its connection for good.
-            stream = cast("Generator[Row, None, None]", cursor.stream(text.encode(), size=FETCHED_AT_ONCE))
-            with closing(stream) as rows:
-                first = list(islice(rows, 1))
-                _print_result(cursor, chain(first, rows), form)
-            return
+        # Closed whatever happens: a stream that is left open blocks its connection for good.
+        stream = cast("Generator[Row, None, None]", cursor.stream(text.encode(), size=FETCHED_AT_ONCE))
+        with closing(stream) as rows:
+            first = list(islice(rows, 1))
+            _print_result(cursor, chain(first, rows), form)
+
+
+def _run_any(conn: Connection, text: str, form: str) -> None:
+    with conn.cursor() as cursor, translated():
         cursor.execute(text.encode())
         _print_result(cursor, iter(cursor) if cursor.description else iter(()), form)
         while cursor.nextset():
             _print_result(cursor, iter(cursor) if cursor.description else iter(()), form)
 
 
-def _print_result(cursor: psycopg.Cursor[Row], rows: Iterator[Row], form: str) -> None:
+def _print_result(cursor: psycopg.Cursor[Row] | psycopg.ServerCursor[Row], rows: Iterator[Row], form: str) -> None:
     if cursor.description is None:
         click.echo(cursor.statusmessage or "done")
     else:
@@ -149,7 +182,7 @@ def _print_table(names: Sequence[str], rows: Iterator[Row]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     shown = list(islice(rows, TABLE_ROWS_MAX))
-    hidden = sum(1 for _ in rows)
+    has_more = next(rows, None) is not None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, name in enumerate(names):
         is_number = any(isinstance(row[position], int | float) for row in shown)
@@ -157,8 +190,8 @@ def _print_table(names: Sequence[str], rows: Iterator[Row]) -> None:
     for row in shown:
         table.add_row(*(Text(_shown(value)) for value in row))
     print_table(table, width=None if sys.stdout.isatty() else ENDLESS_WIDTH)
-    more = f"; {hidden:,} more: use --csv or --json to see all" if hidden else ""
-    click.echo(f"({counted(len(shown), 'row')}{more})")
+    first, more = ("the first ", "; use --csv or --json to see all") if has_more else ("", "")
+    click.echo(f"({first}{counted(len(shown), 'row')}{more})")
 
 
 def _print_csv(names: Sequence[str], rows: Iterator[Row]) -> None:
@@ -219,25 +252,40 @@ def _own_prompt(database: Database) -> None:
     if is_terminal:
         import readline  # noqa: F401, PLC0415  gives input() its editing keys
 
-        say("Statements end with a semicolon; \\q or Ctrl-D leaves.")
-    waiting: list[str] = []
+        say("Statements end with a semicolon; \\d lists tables, help helps, \\q or Ctrl-D leaves.")
     with database.connection() as conn:
-        while (line := _next_line(("   ...> " if waiting else "barfill> ") if is_terminal else "")) is not None:
-            if not waiting and line.strip() in ("\\q", "quit", "exit"):
-                return
+        for statement in _statements(is_terminal=is_terminal):
+            _try(conn, statement)
+
+
+def _statements(*, is_terminal: bool) -> Iterator[str]:
+    """What is typed, one statement at a time; a Ctrl-C at a terminal drops what was begun."""
+    waiting: list[str] = []
+    while True:
+        try:
+            line = input(("   ...> " if waiting else "barfill> ") if is_terminal else "")
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            if not is_terminal:
+                raise
+            waiting = []
+            click.echo(err=True)
+            continue
+        word = line.strip().rstrip(";")
+        if word == "\\q" or (not waiting and word in ("quit", "exit")):
+            return
+        if word == "help":
+            click.echo(_PROMPT_HELP, err=True)
+        elif word == "\\d":
+            yield _RELATIONS
+        else:
             waiting.append(line)
             if line.rstrip().endswith(";"):
-                _try(conn, "\n".join(waiting))
+                yield "\n".join(waiting)
                 waiting = []
-        if "".join(waiting).strip():
-            _try(conn, "\n".join(waiting))
-
-
-def _next_line(prompt: str) -> str | None:
-    try:
-        return input(prompt)
-    except EOFError:
-        return None
+    if "".join(waiting).strip():
+        yield "\n".join(waiting)
 
 
 def _try(conn: Connection, statement: str) -> None:
@@ -249,3 +297,7 @@ def _try(conn: Connection, statement: str) -> None:
         raise
     except StoreError as error:
         say(f"Error: {error}")
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        say("Stopped.")

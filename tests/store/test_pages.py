@@ -209,6 +209,21 @@ def test_late_page_is_dropped_whole(database: Database) -> None:
     assert after == before
 
 
+def test_page_of_an_older_epoch_is_dropped_on_the_same_page(database: Database) -> None:
+    """
+    The fence holds by the epoch alone: the new owner has not written its first page yet, and the old one comes late.
+    """
+    (a,) = add(database, "A")
+    stale = claimed_run(database, [a])
+    assert database.run(claim_run, stale.id, WORKER) is not None
+
+    with pytest.raises(PageDropped, match="epoch 1"):
+        database.run(write_page, page(stale, {a: {0: 10}}, {a: minutes(0, 9)}))
+
+    assert query(database, "select * from ohlc_bars") == []
+    assert query(database, "select page_no from job_runs") == [(0,)]
+
+
 def test_page_is_counted_once(database: Database) -> None:
     """
     A page that was committed although its reply was lost is dropped when it is sent again.

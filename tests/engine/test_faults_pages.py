@@ -19,6 +19,7 @@ from tests.engine.honesty import (
     in_turn,
     is_complete,
     leaves_gaps,
+    line,
     nothing_is_silently_successful,
 )
 from tests.engine.test_faults_http import D1, EIGHT, M15, heals, recovers, stops
@@ -98,6 +99,17 @@ def test_h22_a_different_boundary_row_is_believed_on_neither_page(faulty: Faulty
     recovers(faulty, timeframe)
 
     assert faulty.query("select distinct rule from quarantined_bars") == [("Q11",)]
+
+
+def test_h22_with_h32_rows_that_no_page_proved_contradict_too(faulty: FaultyRig) -> None:
+    """A boundary row that differs is noticed also where the page before it came in no order and proved nothing."""
+    faulty.exchange.set_faults(
+        [line("H32", {"times": 8}, form="unsorted"), line("H22", {"times": 8}, form="different")]
+    )
+
+    recovers(faulty)
+
+    assert ("Q11",) in faulty.query("select distinct rule from quarantined_bars")
 
 
 def test_h22_boundary_rows_that_always_differ_stay_listed(faulty: FaultyRig) -> None:

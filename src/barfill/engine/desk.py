@@ -280,12 +280,13 @@ class Desk:
         if symbol is None or until is None or symbol not in page.symbols:
             return page, Ranges()
         rows = page.rows
-        repeated = np.flatnonzero((rows.symbol == page.symbols.index(symbol)) & (rows.ts < to_us(until)))
+        is_brought = (rows.ts < to_us(until)) | np.isin(rows.ts, run.carried.ts)
+        repeated = np.flatnonzero((rows.symbol == page.symbols.index(symbol)) & is_brought)
         if len(repeated) == 0 or rows.ts[repeated].min() < to_us(run.query.range.start):
             return page, Ranges()
         symbol_id = int(run.symbol_ids[run.query.symbols.index(symbol)])
-        around = Range(from_us(int(rows.ts[repeated].min())), until)
-        stored = self._database.run(read_bars, symbol_id, run.query.timeframe, around)
+        first, last = int(rows.ts[repeated].min()), int(rows.ts[repeated].max())
+        stored = self._database.run(read_bars, symbol_id, run.query.timeframe, Range(from_us(first), from_us(last + 1)))
         checked = check_boundary(page, repeated, stored)
         length = run.query.timeframe.length
         bars = (Range(from_us(ts), from_us(ts) + length) for ts in checked.contradicted)

@@ -134,25 +134,6 @@ def test_the_prompt_lists_relations_and_leaves_in_the_middle_of_a_statement(shel
     assert "syntax error" not in done.stderr
 
 
-def test_ctrl_c_clears_a_statement_that_is_half_typed(shell: Shell) -> None:
-    """The prompt goes on."""
-    ours, theirs = pty.openpty()
-    environment = shell.changed({"TERM": "dumb", "PATH": "/nowhere"})
-    with subprocess.Popen([BARFILL, "sql"], env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        wait_for(ours, "barfill> ")
-        os.write(ours, b"select nonsense\n")
-        wait_for(ours, "...> ")
-        process.send_signal(signal.SIGINT)
-        wait_for(ours, "barfill> ")
-        os.write(ours, b"select 41 + 1 as answer;\n")
-        wait_for(ours, "(1 row)")
-        os.write(ours, b"\\q\n")
-
-        assert process.wait(timeout=20) == 0
-    os.close(ours)
-
-
 def wait_for(terminal: int, text: str) -> None:
     """Reads what a terminal shows until *text* comes."""
     seen = ""

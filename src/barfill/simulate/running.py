@@ -53,7 +53,7 @@ def running_exchange(config: ExchangeConfig | None = None) -> Iterator[Simulated
         loop.close()
 
 
-async def serve(config: ExchangeConfig, announce: Callable[[str], None], *, named_max: int) -> None:
+async def serve(config: ExchangeConfig, announce: Callable[[str], None], *, named_max: int = 3) -> None:
     """
     Run an exchange until SIGINT or SIGTERM.
 

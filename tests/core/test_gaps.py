@@ -204,6 +204,16 @@ def test_few_holes_do_not_make_each_other_likely() -> None:
     assert [gap.expected_bars for gap in result.gaps if gap.kind is GapKind.MISSING] == [5, 5, 5]
 
 
+def test_few_rows_with_holes_teach_no_density() -> None:
+    """
+    Three rows of a first answer say nothing about how often the symbol trades; many rows do.
+    """
+    few, many = (reconciled(starts_in(less=range(present, 390))) for present in (3, 300))
+
+    assert np.isnan(few.density[0])
+    assert many.density[0] > 0
+
+
 def test_large_hole_of_a_first_answer_does_not_vouch_for_itself() -> None:
     """
     Where nothing is known before, a hole of half the bars is judged by the other half.

@@ -16,6 +16,7 @@ from barfill.core.timeframe import Timeframe
 
 BLOCKS_MAX = 20
 DENSITY_OF_THE_THIN_MAX = 0.99
+ROWS_TO_LEARN = 20
 _SESSION_MINUTES = 390
 _ROWS_MIN = 5
 _BLOCK_BARS_MIN = 20
@@ -82,7 +83,11 @@ def densities(counts: RangeCounts, known: NDArray[np.float64], timeframe: Timefr
         fallback = np.broadcast_to(known[with_holes, None], ratios.shape)
         judged[with_holes] = _judged(np.where(np.isnan(ratios), fallback, ratios))
     weight = np.minimum(expected / (size * BLOCKS_MAX), 1)
-    moved = np.where(np.isnan(known), page, known + weight * (page - known))
+    # A few rows with holes between them say nothing about how often a symbol trades: nothing is learned from them.
+    rows = np.bincount(counts.symbol, weights=counts.key_end - counts.key_first, minlength=len(known))
+    is_telling = rows >= np.minimum(expected, ROWS_TO_LEARN)
+    first = np.where(is_telling, page, np.nan)
+    moved = np.where(np.isnan(known), first, known + weight * (page - known))
     return Densities(judged, np.where(np.isnan(page), known, moved))
 
 

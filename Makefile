@@ -20,8 +20,9 @@ setup: $(INSTALLED)
 $(INSTALLED): requirements.lock pyproject.toml scripts/find-python
 	@python=$$(sh scripts/find-python) && { test -x $(PYTHON) || "$$python" -m venv $(VENV); }
 	@echo "Installing barfill and its tools into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock  # the lock is whole: nothing is left to resolve
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check
 	@touch $@
 	@echo "Ready: $(VENV)/bin/barfill --help"
 

@@ -14,7 +14,8 @@ from enum import Enum
 
 from barfill.core.page import Page
 from barfill.core.proof import pages_cap
-from barfill.engine.desk import Desk, Processed, RunInHand
+from barfill.engine.desk import Desk, Processed
+from barfill.engine.run import RunInHand
 from barfill.errors import BadResponse, BarfillError, PageDropped
 from barfill.providers.client import ProviderClient, RequestCounts
 

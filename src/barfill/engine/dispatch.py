@@ -20,12 +20,13 @@ from barfill.crash import crash_point
 from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
 from barfill.engine.clock import EngineClock
 from barfill.engine.crew import Crew
-from barfill.engine.desk import Desk, Processed, RunInHand, SeriesFacts, SilentGap
+from barfill.engine.desk import Desk, Processed
 from barfill.engine.events import BackfillListener, PageWritten
 from barfill.engine.ledger import Market
 from barfill.engine.planning import Plan
 from barfill.engine.recovery import Piece, recover, remaining
 from barfill.engine.request import BackfillRequest
+from barfill.engine.run import RunInHand, SeriesFacts, SilentGap
 from barfill.engine.settings import EngineSettings
 from barfill.engine.tally import Tally
 from barfill.engine.telling import located

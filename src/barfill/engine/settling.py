@@ -1,0 +1,131 @@
+"""
+What becomes of the gaps that a page leaves: which are none, which are settled, when the others are asked for again.
+
+`core.gaps` gives candidates from one answer; a second answer, or a row beyond the gap, settles them here (rule S1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barfill.core.bars import BarColumns
+from barfill.core.gaps import Gap, GapKind
+from barfill.core.ranges import Range, from_us, to_us
+from barfill.core.timeframe import Timeframe
+from barfill.engine.evidence import SETTLED_AFTER, Answered
+from barfill.engine.run import RunInHand
+from barfill.store import writes
+from barfill.store.bars import stored_starts
+from barfill.store.database import Database
+from barfill.store.writes import GapRecord
+
+NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+"""When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
+UNAVAILABLE_CHECK = timedelta(days=7)
+
+
+def without_stored(database: Database, run: RunInHand, gaps: Sequence[Gap], rows: Answered) -> Sequence[Gap]:
+    """*gaps* less the bars that are stored and covered since an earlier answer: those are kept, not missing."""
+    known = [gap for gap in gaps if run.facts[gap.symbol].covered & gap.range]
+    if not known:
+        return gaps
+    hull = Range(min(gap.range.start for gap in known), max(gap.range.end for gap in known))
+    ids = [int(run.symbol_ids[gap.symbol]) for gap in known]
+    starts = database.run(stored_starts, ids, run.query.timeframe, hull)
+    none = np.empty(0, np.int64)
+    by_gap = [(gap, starts.get(int(run.symbol_ids[gap.symbol]), none)) for gap in gaps]
+    return [one for gap, stored in by_gap for one in _less_stored(run, gap, rows, stored)]
+
+
+class Settler:
+    """Turns gaps into records; remembers, over all runs of one backfill, where symbols were seen to begin and end."""
+
+    def __init__(self) -> None:
+        self._first_bars: dict[tuple[int, Timeframe], datetime] = {}
+        self._last_bars: dict[tuple[int, Timeframe], datetime] = {}
+
+    def record(self, run: RunInHand, gap: Gap, rows: BarColumns, now: datetime) -> GapRecord:
+        """The gap as it goes on record: a candidate becomes settled only by a second answer."""
+        facts = run.facts[gap.symbol]
+        kind, reason = gap.kind, gap.reason
+        known = [one for one in facts.gaps if one.range & gap.range]
+        asked = max((one.answers for one in known), default=0)
+        due: datetime | None = now + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
+        if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
+            is_old = any(one.first_seen_at and one.first_seen_at <= now - SETTLED_AFTER for one in known)
+            is_before, is_after = self._beyond_bars(run, gap, rows)
+            has_later = _has_later(run, gap, rows)
+            if asked and gap.is_leading and has_later and (is_old or is_before):
+                kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
+                reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
+            elif asked and not facts.is_active and not has_later and (is_old or is_after):
+                kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
+                reason = f"no longer traded, says {run.provider}; nothing after the last bar"
+            else:
+                kind = GapKind.MISSING
+        elif kind is GapKind.NO_TRADE:
+            due = None
+        return GapRecord(
+            symbol_id=int(run.symbol_ids[gap.symbol]),
+            range=gap.range,
+            expected_bars=gap.expected_bars,
+            kind=cast(writes.GapKind, kind.value),
+            reason=reason,
+            next_check_at=due,
+            calendar_version=run.calendar.version,
+        )
+
+    def _beyond_bars(self, run: RunInHand, gap: Gap, rows: BarColumns) -> tuple[bool, bool]:
+        """
+        Whether an answer has shown the symbol's first bar behind the gap, and its last bar before the gap.
+
+        An answer that begins or ends with rows was no empty answer by mistake, so what lies beyond them was not traded.
+        That does not hold where one of its pages was empty and led on: rows may have been on it.
+        """
+        key = (int(run.symbol_ids[gap.symbol]), run.query.timeframe)
+        ts = rows.ts[rows.symbol == gap.symbol]
+        is_older, is_newer = ts < to_us(gap.range.start), ts >= to_us(gap.range.end)
+        is_whole = not run.had_empty_page
+        if is_whole and gap.is_leading and is_newer.any():
+            self._first_bars[key] = gap.range.end
+        if is_whole and is_older.any() and not is_newer.any():
+            self._last_bars[key] = gap.range.start
+        first, last = self._first_bars.get(key), self._last_bars.get(key)
+        return first is not None and gap.range.end <= first, last is not None and gap.range.start >= last
+
+
+def _less_stored(run: RunInHand, gap: Gap, rows: Answered, stored: NDArray[np.int64]) -> Sequence[Gap]:
+    """*gap* without the covered bars among *stored*: its parts between them, or nothing."""
+    expected = run.calendar.expected_starts(run.query.timeframe, gap.range)
+    is_absent = ~np.isin(expected, rows.ts[rows.symbol == gap.symbol])
+    is_covered = np.zeros(len(expected), np.bool_)
+    for one in run.facts[gap.symbol].covered & gap.range:
+        is_covered |= (expected >= to_us(one.start)) & (expected < to_us(one.end))
+    is_kept = is_absent & is_covered & np.isin(expected, stored)
+    if not is_kept.any():
+        return [gap]
+    absent = np.flatnonzero(is_absent & ~is_kept)
+    if len(absent) == 0:
+        return []
+    # Quiet bars are one record however many bars lie between them; all others are runs.
+    is_run = gap.kind is not GapKind.NO_TRADE
+    parts = np.split(absent, np.flatnonzero(np.diff(absent) > 1) + 1) if is_run else [absent]
+    return [_part(run, gap, expected[part]) for part in parts]
+
+
+def _part(run: RunInHand, gap: Gap, starts: NDArray[np.int64]) -> Gap:
+    end = min(gap.range.end, from_us(int(starts[-1])) + run.query.timeframe.length)
+    return replace(gap, range=Range(from_us(int(starts[0])), end), expected_bars=len(starts))
+
+
+def _has_later(run: RunInHand, gap: Gap, rows: BarColumns) -> bool:
+    """Whether a bar behind the gap is stored or being stored: then the symbol traded on."""
+    newest = run.facts[gap.symbol].newest
+    is_newer = (rows.symbol == gap.symbol) & (rows.ts >= to_us(gap.range.end))
+    return (newest is not None and newest >= gap.range.end) or bool(is_newer.any())

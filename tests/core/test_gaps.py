@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def reconciled(
     symbol: Any = 0,
     density: Any = NAN,
     has_older: Any = True,
+    doubted: Sequence[Range] = (),
+    is_lossy: Any = False,
     blocked: BlockedSlots | None = None,
     calendar: TradingCalendar = XNYS,
     symbols: int = 1,
@@ -57,6 +60,8 @@ def reconciled(
         symbol=np.broadcast_to(np.asarray(symbol, np.int32), stamps.shape),
         ts=stamps,
         blocked=BlockedSlots.none() if blocked is None else blocked,
+        doubted=ranges_of(*doubted, symbols=symbols),
+        is_lossy=np.broadcast_to(np.asarray(is_lossy, np.bool_), (symbols,)).copy(),
         density=np.broadcast_to(np.asarray(density, np.float64), (symbols,)).copy(),
         has_older=np.broadcast_to(np.asarray(has_older, np.bool_), (symbols,)).copy(),
     )
@@ -440,6 +445,8 @@ def test_no_proof_is_no_coverage() -> None:
         symbol=np.zeros(1, np.int32),
         ts=np.array([OPEN]),
         blocked=BlockedSlots.none(),
+        doubted=SymbolRanges.of([], {}),
+        is_lossy=np.array([False]),
         density=np.array([0.7]),
         has_older=np.array([True]),
     )

@@ -355,7 +355,7 @@ def test_coverage_can_be_taken_back(database: Database) -> None:
     a, b = add(database, "A", "B")
     database.run(write_derived, write({a: {0: 10}, b: {0: 10}}, {a: minutes(0, 9)}))
 
-    database.run(retract_coverage, Timeframe.M1, {a: minutes(3, 5), b: minutes(0, 1)})
+    database.run(retract_coverage, Timeframe.M1, {a: Ranges([minutes(3, 5)]), b: Ranges([minutes(0, 1)])})
 
     series = database.run(read_series, [a, b], [Timeframe.M1])
     assert series[a, Timeframe.M1].covered == Ranges([minutes(0, 3), minutes(5, 9)])

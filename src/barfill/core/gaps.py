@@ -6,6 +6,9 @@ as vendors do it under load. A run of k expected bars without a row is believed 
 a run is suspicious, stays out of coverage and is asked for again. The chance is (1 - d)^k, where d is the share of
 bars that the symbol usually has.
 
+Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) a run must
+have a chance above 1e-2: vendors cut answers short, and a cut of one or two bars is no less a hole than one of many.
+
 A run goes on over the night: two bars absent before the close and two after the next open are a run of four. A row
 that the rules kept out is a row: it breaks a run.
 """
@@ -88,6 +91,9 @@ class Evidence:
         symbol, ts: int32 and int64 (n,), the keys of the accepted rows, sorted. Rows outside `proven` or off the
             regular grid are no harm.
         blocked: Bars that the rules keep out of coverage.
+        doubted: Where silence is believed only if it is likely.
+        is_lossy: bool by symbol: whether rows of it may have been lost, so that how many came says nothing about how
+            often it trades.
         density: float64 by symbol: share of expected bars that it has, as known before; NaN where unknown.
         has_older: bool by symbol: whether anything older than `proven` is stored or was seen.
     """
@@ -96,6 +102,8 @@ class Evidence:
     symbol: NDArray[np.int32]
     ts: NDArray[np.int64]
     blocked: BlockedSlots
+    doubted: SymbolRanges
+    is_lossy: NDArray[np.bool_]
     density: NDArray[np.float64]
     has_older: NDArray[np.bool_]
 
@@ -151,13 +159,17 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     blocked = grid.keys(evidence.blocked.symbol, evidence.blocked.start)
     counts = grid.count(np.union1d(answered, blocked) if len(blocked) else answered)
     known = densities(counts, evidence.density, timeframe)
+    learned = np.where(evidence.is_lossy, evidence.density, known.updated)
     runs, kept_out = _absent_runs(counts), _rows_of(grid.count(blocked))
     if len(runs) == 0 and len(kept_out) == 0:
-        return Reconciled(proven, (), known.updated)
+        return Reconciled(proven, (), learned)
     symbol = proven.symbol[runs.owner]
     first_look = np.where(np.isnan(evidence.density), _without_longest_run(runs, counts, len(known.judged)), np.nan)
-    density = np.fmax(known.judged, first_look)[symbol]
-    suspects = is_suspicious(runs.end - runs.first, symbol, density, timeframe)
+    in_doubt = grid.touches(evidence.doubted, runs)
+    density = np.where(
+        in_doubt & evidence.is_lossy[symbol], evidence.density[symbol], np.fmax(known.judged, first_look)[symbol]
+    )
+    suspects = is_suspicious(runs.end - runs.first, symbol, density, in_doubt, timeframe)
     suspects |= np.isin(symbol, evidence.blocked.unplaced)
     suspicious = runs.take(suspects)
     holes = _Runs.concat(suspicious, kept_out)
@@ -169,7 +181,7 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
         *_quarantined_gaps(_rows_of(grid.count(blocked[is_final])), grid),
     ]
     gaps.sort(key=lambda gap: (gap.symbol, gap.range))
-    return Reconciled(_without(holes, grid), tuple(gaps), known.updated)
+    return Reconciled(_without(holes, grid), tuple(gaps), learned)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,6 +223,18 @@ class _Grid:
         base = self.proven.symbol * self._stride
         key_first, key_end = np.searchsorted(keys, base + self.first), np.searchsorted(keys, base + self.end)
         return RangeCounts(self.proven.symbol, self.first, self.end, key_first, key_end, keys % self._stride)
+
+    def touches(self, ranges: SymbolRanges, runs: _Runs) -> NDArray[np.bool_]:
+        """Whether a bar of each run starts in one of its symbol's *ranges*."""
+        if len(ranges) == 0:
+            return np.zeros(len(runs), np.bool_)
+        first, end = (
+            ranges.symbol * self._stride + np.searchsorted(self.starts, bound) for bound in (ranges.start, ranges.end)
+        )
+        base = self.proven.symbol[runs.owner] * self._stride
+        next_one = np.searchsorted(end, base + runs.first, side="right")
+        touched: NDArray[np.bool_] = np.append(first, np.iinfo(np.int64).max)[next_one] < base + runs.end
+        return touched
 
     def range(self, owner: int, first: int, end: int) -> Range:
         """From the start of the bar at *first* to the end of the one before *end*, or of the proven range."""

@@ -71,6 +71,7 @@ class Page:
         received_at: When the answer had arrived, UTC.
         request_id: The provider's id of the request, or "".
         byte_count: Size of the decoded body.
+        may_lack_rows: Whether its shape is one with which replies have lost rows (H12).
     """
 
     symbols: tuple[str, ...]
@@ -82,6 +83,7 @@ class Page:
     received_at: datetime
     request_id: str = ""
     byte_count: int = 0
+    may_lack_rows: bool = False
 
     @property
     def received(self) -> int:

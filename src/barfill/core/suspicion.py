@@ -22,6 +22,8 @@ from barfill.core.timeframe import Timeframe
 
 CHANCE_MIN = 1e-6
 """A run of absent bars that is less likely than this is not believed."""
+CHANCE_MIN_IN_DOUBT = 1e-2
+"""The same where there is a reason to doubt the answer: one absent bar of a liquid symbol is not believed."""
 _DENSITY_MAX = {Timeframe.H4: 0.9999, Timeframe.D1: 1 - 1e-6, Timeframe.W1: 1 - 1e-6}
 _DENSITY_MAX_DEFAULT = 0.99
 _SINGLES_MIN = 10
@@ -29,16 +31,28 @@ _ROUNDING = 1e-9  # 0.01 ** 3 comes out a little above 1e-6
 
 
 def is_suspicious(
-    length: NDArray[np.int64], symbol: NDArray[np.int32], density: NDArray[np.float64], timeframe: Timeframe
+    length: NDArray[np.int64],
+    symbol: NDArray[np.int32],
+    density: NDArray[np.float64],
+    is_in_doubt: NDArray[np.bool_],
+    timeframe: Timeframe,
 ) -> NDArray[np.bool_]:
-    """Rule S1; where nothing is known of a symbol, every run is."""
+    """
+    Rule S1 for runs of absent bars, columns of shape (n,); where nothing is known of a symbol, every run is.
+
+    Args:
+        length: How many bars.
+        density: The share of its bars that the run's symbol usually has, NaN where unknown.
+        is_in_doubt: Whether there is a reason to doubt the answer there.
+    """
     absent = 1 - np.minimum(density, _DENSITY_MAX.get(timeframe, _DENSITY_MAX_DEFAULT))
     log_min = np.log(CHANCE_MIN) * (1 - _ROUNDING)
+    log_min_here = np.where(is_in_doubt, np.log(CHANCE_MIN_IN_DOUBT) * (1 - _ROUNDING), log_min)
     with np.errstate(invalid="ignore"):
         is_natural = length * np.log(absent) > 2 * log_min
         goes_on = np.maximum(absent, _continuation(length, symbol, is_natural))
         log_chance = np.log(absent) + (length - 1) * np.log(goes_on)
-    suspicious: NDArray[np.bool_] = np.isnan(absent) | (log_chance <= log_min)
+    suspicious: NDArray[np.bool_] = np.isnan(absent) | (log_chance <= log_min_here)
     return suspicious
 
 

@@ -1,13 +1,13 @@
 """
-Rows at the beginning of a page that the pages before it brought already (H22).
+Rows at the beginning of a page that the pages before it spoke of already (H22).
 
-Equal ones are no harm. Where the two differ nobody can tell which is true (Q11): the newcomer is kept out, and the bar
-counts as not fetched, so that it is asked for again.
+Equal ones are no harm. Where the two differ nobody can tell which is true (Q11): both are kept out, and the bar counts
+as not fetched, so that it is asked for again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -25,7 +25,7 @@ from barfill.store.writes import GapRecord
 
 
 def without_contradictions(database: Database, run: RunInHand, page: Page) -> tuple[Page, Ranges]:
-    """*page* without rows that differ from those of the page before, and the bars they are about."""
+    """*page* without rows that differ from what earlier pages of the chain said, and the bars they are about."""
     symbol, until = run.state.open_symbol, run.state.open_until
     if symbol is None or until is None or symbol not in page.symbols:
         return page, Ranges()
@@ -36,10 +36,18 @@ def without_contradictions(database: Database, run: RunInHand, page: Page) -> tu
         return page, Ranges()
     symbol_id = int(run.symbol_ids[run.query.symbols.index(symbol)])
     first, last = int(rows.ts[repeated].min()), int(rows.ts[repeated].max())
-    stored = database.run(read_bars, symbol_id, run.query.timeframe, Range(from_us(first), from_us(last + 1)))
-    checked = _checked(page, repeated, stored)
+    around = Range(from_us(first), from_us(last + 1))
+    stored = database.run(read_bars, symbol_id, run.query.timeframe, around)
+    is_expected = np.isin(rows.ts[repeated], run.calendar.expected_starts(run.query.timeframe, around))
+    contradicting = repeated[_contradicts(rows.take(repeated), stored, is_expected)]
+    if len(contradicting) == 0:
+        return page, Ranges()
+    is_kept = np.ones(len(rows), np.bool_)
+    is_kept[contradicting] = False
+    kept_out = tuple(_rejected(page, int(position)) for position in contradicting)
+    clean = replace(page, rows=rows.take(is_kept), rejected=page.rejected + kept_out)
     length = run.query.timeframe.length
-    return checked.page, Ranges(Range(from_us(ts), from_us(ts) + length) for ts in checked.contradicted)
+    return clean, Ranges(Range(from_us(ts), from_us(ts) + length) for ts in rows.ts[contradicting].tolist())
 
 
 def contradiction(run: RunInHand, bar: Range, now: datetime) -> GapRecord:
@@ -50,49 +58,28 @@ def contradiction(run: RunInHand, bar: Range, now: datetime) -> GapRecord:
         range=bar,
         expected_bars=max(1, run.calendar.expected_count(run.query.timeframe, bar)),
         kind="quarantined",
-        reason=f"two pages of {run.provider} had different values; one is stored, the other in quarantined_bars",
+        reason=f"two pages of {run.provider} had different values; they are in quarantined_bars",
         next_check_at=now + NEXT_CHECKS[0],
         calendar_version=run.calendar.version,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
+def _contradicts(rows: BarColumns, stored: BarColumns, is_expected: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
-    Attributes:
-        page: With contradicting rows among the rejected ones.
-        contradicted: Their starts, microseconds.
+    Whether each row says something else than what came of the pages before, shape (n,).
+
+    A bar that is expected and not stored was absent, broken or contradicted there; rows beyond the regular bars are
+    never stored, and no contradiction.
     """
-
-    page: Page
-    contradicted: tuple[int, ...] = ()
-
-
-def _checked(page: Page, repeated: NDArray[np.intp], stored: BarColumns) -> _Checked:
-    """
-    *page* without the rows that contradict what is stored.
-
-    Args:
-        repeated: Positions of rows of one symbol, in a range that earlier pages of the chain proved.
-        stored: The stored bars of that symbol around them, by time.
-    """
-    rows = page.rows.take(repeated)
-    twin = np.minimum(np.searchsorted(stored.ts, rows.ts), max(0, len(stored) - 1))
     if len(stored) == 0:
-        return _Checked(page)
-    twins = stored.take(twin)
+        return is_expected
+    twins = stored.take(np.minimum(np.searchsorted(stored.ts, rows.ts), len(stored) - 1))
     differs = np.zeros(len(rows), np.bool_)
     for name in COLUMN_NAMES[2:]:
         one, other = getattr(rows, name), getattr(twins, name)
         differs |= (one != other) & ~(np.isnan(one) & np.isnan(other))
-    positions = repeated[differs & (twins.ts == rows.ts)]
-    if len(positions) == 0:
-        return _Checked(page)
-    is_kept = np.ones(len(page.rows), np.bool_)
-    is_kept[positions] = False
-    kept_out = tuple(_rejected(page, int(position)) for position in positions)
-    clean = replace(page, rows=page.rows.take(is_kept), rejected=page.rejected + kept_out)
-    return _Checked(clean, tuple(page.rows.ts[positions].tolist()))
+    contradicts: NDArray[np.bool_] = np.where(twins.ts == rows.ts, differs, is_expected)
+    return contradicts
 
 
 def _rejected(page: Page, position: int) -> RejectedRow:

@@ -158,7 +158,7 @@ def _guard(run: RunInHand, page: Page, cap: int) -> None:
             three pages in a row without any row.
     """
     is_empty = page.received == 0 and page.next_token is not None
-    run.had_empty_page |= is_empty
+    run.may_lack_rows |= is_empty or page.may_lack_rows
     run.empty_pages = run.empty_pages + 1 if is_empty else 0
     if run.empty_pages > EMPTY_PAGES_MAX:
         raise BadResponse(

@@ -28,7 +28,7 @@ from barfill.engine.evidence import answered_by, blocked_by, carried_on, evidenc
 from barfill.engine.run import Carried, RunInHand
 from barfill.engine.settling import Settler, without_stored
 from barfill.store.database import Database
-from barfill.store.pages import retract_coverage, write_page
+from barfill.store.pages import write_page
 from barfill.store.writes import PageOutcome, PageWrite, QuarantinedRow
 
 LONGEST_OPEN = timedelta(days=14)
@@ -119,13 +119,11 @@ class Desk:
         rows = judged.accepted.with_symbols(page_index).sorted_by_key()
         blocked = blocked_by(run, judged.blocked.with_symbols(page_index), rows, self._now())
         answered = answered_by(run, rows)
-        reconciled = reconcile(evidence_of(run, proof, answered, blocked), run.calendar, run.query.timeframe)
+        evidence = evidence_of(run, proof, answered, blocked, self._now())
+        reconciled = reconcile(evidence, run.calendar, run.query.timeframe)
         proved_bars = _proved_bars(run, proof)
         gaps = without_stored(self._database, run, reconciled.gaps, answered)
         findings = _Findings(page, judged, proof, rows, reconciled, gaps, contradicted, requests_made, proved_bars)
-        if contradicted:
-            symbol_id = int(run.symbol_ids[index[run.state.open_symbol or ""]])
-            self._database.run(retract_coverage, run.query.timeframe, {symbol_id: contradicted})
         outcome = self._database.run(write_page, self._write(run, findings))
         return Processed(outcome, judged, proof, proved_bars, carried_on(run, proof.state, answered, blocked))
 
@@ -172,6 +170,7 @@ class Desk:
             open_symbol_id=None if state.open_symbol is None else int(ids[positions[state.open_symbol]]),
             open_until=state.open_until,
             seen_symbol_ids=[int(ids[positions[ticker]]) for ticker in state.seen - run.state.seen],
+            withdrawn=_withdrawn(run, found.contradicted),
             requests_made=found.requests_made,
             rows_received=found.page.received,
             progress_percent=min(99.0, 100.0 * (run.proved_bars + found.proved_bars) / max(1, run.expected_bars)),
@@ -179,12 +178,18 @@ class Desk:
         )
 
 
+def _withdrawn(run: RunInHand, contradicted: Ranges) -> dict[int, Ranges]:
+    if not contradicted or run.open_position is None:
+        return {}
+    return {int(run.symbol_ids[run.open_position]): contradicted}
+
+
 def _involved(run: RunInHand, found: _Findings, positions: Mapping[str, int]) -> NDArray[np.int32]:
     """The symbols that the write speaks of, as positions in the query, in the order of their ids."""
     spoken_of = [positions[ticker] for ticker, _ in found.proof.proved]
     spoken_of += [gap.symbol for gap in found.gaps]
-    if found.contradicted and run.state.open_symbol is not None:
-        spoken_of.append(positions[run.state.open_symbol])
+    if found.contradicted and run.open_position is not None:
+        spoken_of.append(run.open_position)
     involved = np.union1d(found.rows.symbol, np.array(spoken_of, np.int32)).astype(np.int32)
     return involved[np.argsort(run.symbol_ids[involved])]
 

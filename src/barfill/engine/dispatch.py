@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -31,7 +32,6 @@ from barfill.engine.settings import EngineSettings
 from barfill.engine.tally import Tally
 from barfill.engine.telling import located
 from barfill.errors import (
-    BadResponse,
     BarfillError,
     CredentialsRejected,
     PageDropped,
@@ -171,9 +171,6 @@ class Dispatch:
             await self._recover(run, end.error)
 
     async def _recover(self, run: RunInHand, error: BarfillError) -> None:
-        if isinstance(error, BadResponse) and error.reason == "page_order":
-            void = dict.fromkeys((int(i) for i in run.symbol_ids), run.query.range)
-            await self._store(retract_coverage, run.query.timeframe, void)
         if isinstance(error, RequestTooLong):
             self._too_long = min(self._too_long, _list_length(run.query))
         horizon = self._clock.now() - max(RECENT_MARGIN, self._capabilities.delay)
@@ -221,12 +218,18 @@ class Dispatch:
     def _record_failure(
         self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
     ) -> None:
+        with suppress(PageDropped), conn.transaction():  # taken over meanwhile: its new owner tells how it ends
+            self._record_fenced_failure(conn, run, missing, error)
+
+    def _record_fenced_failure(
+        self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
+    ) -> None:
         query, message = run.query, located(error, self._provider, run.query)
         reason = getattr(error, "reason", "") or error.code.lower()
-        try:
-            fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=message)
-        except PageDropped:
-            return  # taken over meanwhile: its new owner tells how it ends
+        fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=message)
+        if reason == "page_order":
+            void = dict.fromkeys((int(i) for i in run.symbol_ids), Ranges([query.range]))
+            retract_coverage(conn, query.timeframe, void)
         id_of = dict(zip(query.symbols, run.symbol_ids.tolist(), strict=True))
         ids = list(dict.fromkeys(id_of[ticker] for ticker, _ in missing)) or list(id_of.values())
         note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=message)
@@ -298,6 +301,7 @@ class Dispatch:
             state=ChainState(open_symbol, claimed.open_until, seen),
             expected_bars=expected,
             proved_bars=round(expected * claimed.progress_percent / 100),
+            may_lack_rows=claimed.page_no > 0,
         )
 
     def _facts(self, conn: Connection, claimed: ClaimedRun) -> tuple[SeriesFacts, ...]:
@@ -309,7 +313,7 @@ class Dispatch:
         ):
             known = listed.gap
             kept = {"missing": gaps, "unavailable": gaps, "quarantined": quarantined}.get(known.kind)
-            if kept is not None:
+            if kept is not None and known.first_seen_at is not None:
                 silent = SilentGap(known.range, known.attempts, known.first_seen_at)
                 kept.setdefault(known.symbol_id, []).append(silent)
         facts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,11 +13,10 @@ from barfill.core.bars import BarColumns
 from barfill.core.gaps import Evidence, SymbolRanges
 from barfill.core.judged import BlockedSlots
 from barfill.core.proof import ChainState, Proof
-from barfill.core.ranges import to_us
+from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.engine.run import Carried, RunInHand
 
-SETTLED_AFTER = timedelta(hours=1)
-"""Two answers without a row are believed when they lie so far apart (S1): vendors are empty for minutes under load."""
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,13 +39,17 @@ def answered_by(run: RunInHand, rows: BarColumns) -> Answered:
     return Answered(symbol[order], ts[order])
 
 
-def evidence_of(run: RunInHand, proof: Proof, answered: Answered, blocked: BlockedSlots) -> Evidence:
+def evidence_of(run: RunInHand, proof: Proof, answered: Answered, blocked: BlockedSlots, now: datetime) -> Evidence:
     """The evidence of a page that proves *proof*, holds *answered* and keeps *blocked* out."""
+    index = {ticker: position for position, ticker in enumerate(run.query.symbols)}
+    doubts = _doubts(run, proof, answered, blocked, index, now)
     return Evidence(
-        proven=SymbolRanges.of(proof.proved, {ticker: position for position, ticker in enumerate(run.query.symbols)}),
+        proven=SymbolRanges.of(proof.proved, index),
         symbol=answered.symbol,
         ts=answered.ts,
         blocked=blocked,
+        doubted=SymbolRanges.of(doubts.ranges, index),
+        is_lossy=doubts.is_lossy,
         density=np.array([facts.density for facts in run.facts]),
         has_older=_has_older(run),
     )
@@ -70,9 +74,55 @@ def blocked_by(run: RunInHand, blocked: BlockedSlots, rows: BarColumns, now: dat
         add(run.open_position, run.carried.blocked)
     for position, facts in enumerate(run.facts):
         for known in facts.quarantined:
-            if known.first_seen_at is not None and known.first_seen_at > now - SETTLED_AFTER:
+            if not known.has_lasted(now):
                 add(position, run.calendar.expected_starts(run.query.timeframe, known.range))
     return blocked if len(starts) == 1 else _united(symbols, starts, blocked)
+
+
+@dataclass(slots=True)
+class _Doubts:
+    """
+    Reasons not to take silence for quiet.
+
+    Attributes:
+        ranges: By ticker, where.
+        is_lossy: By symbol, whether rows may have been lost anywhere, not only at the end.
+    """
+
+    ranges: list[tuple[str, Range]]
+    is_lossy: NDArray[np.bool_]
+
+
+def _doubts(
+    run: RunInHand, proof: Proof, answered: Answered, blocked: BlockedSlots, index: Mapping[str, int], now: datetime
+) -> _Doubts:
+    """
+    Rows may have been lost behind the last row of the symbol with which the answer ends, in all of the symbols that it
+    lacks, anywhere after a page that says so, and where an earlier answer was silent within the hour. Silence that has
+    lasted for an hour is no longer doubted.
+    """
+    doubts = _Doubts([], np.zeros(len(run.query.symbols), np.bool_))
+    for ticker, proved in proof.proved:
+        position = index[ticker]
+        gaps = run.facts[position].gaps
+        lasting = Ranges(one.range for one in gaps if one.has_lasted(now))
+        lossy = Ranges([proved]) if run.may_lack_rows else Ranges(one.range for one in gaps if not one.has_lasted(now))
+        lossy = (lossy & proved) - lasting
+        is_last = proof.is_complete and (ticker == proof.state.open_symbol or ticker not in proof.state.seen)
+        tail = _tail(proved, position, answered, blocked) - lasting if is_last else Ranges()
+        doubts.is_lossy[position] = bool(lossy)
+        doubts.ranges.extend((ticker, one) for one in lossy | tail)
+    return doubts
+
+
+def _tail(proved: Range, position: int, answered: Answered, blocked: BlockedSlots) -> Ranges:
+    """*proved* from behind the last row of the symbol at *position*."""
+    start = proved.start
+    for symbol, ts in ((answered.symbol, answered.ts), (blocked.symbol, blocked.start)):
+        after = int(np.searchsorted(symbol, position, side="right"))
+        if after and symbol[after - 1] == position:
+            start = max(start, from_us(int(ts[after - 1])) + _MICROSECOND)
+    return Ranges([Range(start, proved.end)] if start < proved.end else [])
 
 
 def carried_on(run: RunInHand, state: ChainState, answered: Answered, blocked: BlockedSlots) -> Carried:

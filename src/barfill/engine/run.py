@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from barfill.core.page import BarsQuery
 from barfill.core.proof import ChainState
 from barfill.core.ranges import Range, Ranges
 
+SETTLED_AFTER = timedelta(hours=1)
+"""Two answers without a row are believed when they lie so far apart (S1): vendors are empty for minutes under load."""
+
 
 @dataclass(frozen=True, slots=True)
 class SilentGap:
@@ -20,7 +23,11 @@ class SilentGap:
 
     range: Range
     answers: int
-    first_seen_at: datetime | None
+    first_seen_at: datetime
+
+    def has_lasted(self, now: datetime) -> bool:
+        """Whether it was seen so long ago that one more answer without a row is believed."""
+        return self.first_seen_at <= now - SETTLED_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class RunInHand:
         facts: In the order of `query.symbols`.
         expected_bars: Open-market bars in the whole slice, over all its symbols.
         proved_bars: Those of them that are proved.
+        may_lack_rows: Whether rows may have been lost on a page of the chain: it was empty and led on, or of an odd
+            shape, or another process read it.
     """
 
     run_id: int
@@ -87,7 +96,7 @@ class RunInHand:
     carried: Carried = field(default_factory=Carried)
     tokens_seen: set[str] = field(default_factory=set)
     empty_pages: int = 0
-    had_empty_page: bool = False
+    may_lack_rows: bool = False
 
     @property
     def open_position(self) -> int | None:

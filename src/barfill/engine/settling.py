@@ -18,7 +18,7 @@ from barfill.core.bars import BarColumns
 from barfill.core.gaps import Gap, GapKind
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
-from barfill.engine.evidence import SETTLED_AFTER, Answered
+from barfill.engine.evidence import Answered
 from barfill.engine.run import RunInHand
 from barfill.store import writes
 from barfill.store.bars import stored_starts
@@ -58,7 +58,7 @@ class Settler:
         asked = max((one.answers for one in known), default=0)
         due: datetime | None = now + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
         if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
-            is_old = any(one.first_seen_at and one.first_seen_at <= now - SETTLED_AFTER for one in known)
+            is_old = any(one.has_lasted(now) for one in known)
             is_before, is_after = self._beyond_bars(run, gap, rows)
             has_later = _has_later(run, gap, rows)
             if asked and gap.is_leading and has_later and (is_old or is_before):
@@ -91,7 +91,7 @@ class Settler:
         key = (int(run.symbol_ids[gap.symbol]), run.query.timeframe)
         ts = rows.ts[rows.symbol == gap.symbol]
         is_older, is_newer = ts < to_us(gap.range.start), ts >= to_us(gap.range.end)
-        is_whole = not run.had_empty_page
+        is_whole = not run.may_lack_rows
         if is_whole and gap.is_leading and is_newer.any():
             self._first_bars[key] = gap.range.end
         if is_whole and is_older.any() and not is_newer.any():

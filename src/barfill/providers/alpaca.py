@@ -191,6 +191,7 @@ class Alpaca:
             received_at=response.received_at,
             request_id=response.request_id,
             byte_count=len(response.body),
+            may_lack_rows=contents.may_lack_rows,
         )
 
     def symbol_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:

@@ -61,6 +61,7 @@ class Contents:
     rejected: tuple[RejectedRow, ...]
     next_token: str | None
     echo: Mapping[str, object]
+    may_lack_rows: bool = False
 
 
 def decode(body: bytes, query: BarsQuery, *, page_size: int, latest_us: int) -> Contents:
@@ -174,7 +175,9 @@ def decode_general(body: bytes, query: BarsQuery, *, latest_us: int) -> Contents
     tickers = tuple(lists)
     rejected = rejected_rows(reader, tickers, rows, raws, query.timeframe)
     echo = {key: value for key, value in page.items() if key not in ("bars", "next_page_token")}
-    return Contents(tickers, reader.columns(), rejected, token, echo)
+    bars = page.get("bars")
+    is_odd = isinstance(bars, dict) and any(isinstance(rows, dict) and rows for rows in bars.values())
+    return Contents(tickers, reader.columns(), rejected, token, echo, may_lack_rows=is_odd)
 
 
 def _refuse_an_error(page: Mapping[str, object], body: bytes) -> None:

@@ -41,6 +41,8 @@ def write_page(conn: psycopg.Connection[TupleRow], page: PageWrite) -> PageOutco
     """
     with _page_transaction(conn):
         outcome = _write_series(conn, page)
+        if page.withdrawn:
+            _withdraw(conn, page)
         crash_point("k9")
         _advance_run(conn, page, outcome)
     crash_point("k12")
@@ -58,12 +60,10 @@ def write_derived(conn: psycopg.Connection[TupleRow], write: SeriesWrite) -> Pag
         return _write_series(conn, write)
 
 
-def retract_coverage(
-    conn: psycopg.Connection[TupleRow], timeframe: Timeframe, ranges: Mapping[int, Ranges | Range]
-) -> None:
+def retract_coverage(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, ranges: Mapping[int, Ranges]) -> None:
     """Takes ranges out of the coverage again, by symbol id, such as after pages in an impossible order."""
     with conn.transaction():
-        _retract(conn, timeframe, {symbol_id: Ranges() | part for symbol_id, part in ranges.items()})
+        _retract(conn, timeframe, ranges)
 
 
 def _retract(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, parts: Mapping[int, Ranges]) -> None:
@@ -71,6 +71,24 @@ def _retract(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, parts: Ma
     conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": symbol_ids})
     parameters = {"timeframe": timeframe.value, "symbol_ids": symbol_ids, "ranges": [parts[i] for i in symbol_ids]}
     conn.execute(SQL["retract"], parameters)
+
+
+def _withdraw(conn: psycopg.Connection[TupleRow], page: PageWrite) -> None:
+    """Nobody can tell which of two values is true: neither stays. The series are locked."""
+    parts = [(symbol_id, part) for symbol_id, ranges in sorted(page.withdrawn.items()) for part in ranges]
+    conn.execute(
+        SQL["withdraw_bars"],
+        {
+            "timeframe": page.timeframe.value,
+            "symbol_ids": [symbol_id for symbol_id, _ in parts],
+            "starts": [part.start for _, part in parts],
+            "ends": [part.end for _, part in parts],
+            "run_id": page.run_id,
+            "request_id": page.request_id or None,
+        },
+    )
+    _retract(conn, page.timeframe, page.withdrawn)
+    conn.execute(SQL["count_series"], {"timeframe": page.timeframe.value, "symbol_ids": sorted(page.withdrawn)})
 
 
 @contextmanager

@@ -94,6 +94,30 @@ where not exists (
     and kept.raw = given.raw
 );
 
+-- name: withdraw_bars
+-- Stored bars that a later page contradicts (Q11), into quarantine with what is there already.
+with withdrawn as (
+    delete from ohlc_bars
+    using unnest(%(symbol_ids)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        as given (symbol_id, start_at, end_at)
+    where ohlc_bars.symbol_id = given.symbol_id
+    and ohlc_bars.timeframe = %(timeframe)s
+    and ohlc_bars.ts >= given.start_at
+    and ohlc_bars.ts < given.end_at
+    returning ohlc_bars.*
+)
+insert into quarantined_bars (symbol_id, symbol, timeframe, ts, rule, reason, raw, provider, feed, run_id, request_id)
+select
+    withdrawn.symbol_id, symbols.ticker, withdrawn.timeframe, withdrawn.ts, 'Q11',
+    'was stored; a later page of the same answer had different values',
+    json_build_object(
+        'o', withdrawn.open, 'h', withdrawn.high, 'l', withdrawn.low, 'c', withdrawn.close, 'v', withdrawn.volume,
+        'vw', withdrawn.vwap, 'n', withdrawn.trade_count
+    )::text,
+    withdrawn.provider, withdrawn.feed, %(run_id)s, %(request_id)s
+from withdrawn
+join symbols on symbols.id = withdrawn.symbol_id;
+
 -- name: advance_run
 -- The fence: a page is counted only where nobody has taken the run over and no page has come in between.
 update job_runs

@@ -120,6 +120,8 @@ class PageWrite(SeriesWrite):
         next_token: The token of the next page; None ends the chain.
         open_symbol_id, open_until: The symbol at the page's end and where its rows end; None when nothing is open.
         seen_symbol_ids: Symbols that this page held rows of; added to those of earlier pages.
+        withdrawn: By symbol id, stored bars that this page contradicts: out of the table into quarantine (Q11), and out
+            of coverage.
         requests_made: API calls that this page took, repeated ones included.
         rows_received: Rows of the answer, before any was judged.
         final: The chain has ended: the run becomes a success.
@@ -132,6 +134,7 @@ class PageWrite(SeriesWrite):
     open_symbol_id: int | None = None
     open_until: datetime | None = None
     seen_symbol_ids: Sequence[int] = ()
+    withdrawn: Mapping[int, Ranges] = field(default_factory=dict)
     requests_made: int = 1
     rows_received: int = 0
     progress_percent: float = 0.0

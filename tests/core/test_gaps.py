@@ -632,3 +632,69 @@ def test_real_hours_that_never_came_are_found() -> None:
         (span("2018-04-04T16:48", "2018-04-05"), 432, GapKind.MISSING)
     ]
     assert at("2018-04-04T16:47") in covered_by(result)
+
+
+@pytest.mark.parametrize(("density", "believed"), [(1.0, 0), (0.95, 1), (0.8, 2), (0.5, 6), (0.05, 89)])
+def test_doubted_silence_is_believed_up_to_this_length(density: float, believed: int) -> None:
+    """
+    Where an answer may have been cut, a run of absent bars needs a chance above one in a hundred.
+    """
+
+    def kinds(length: int) -> set[GapKind]:
+        absent = range(390 - length, 390)
+        result = reconciled(starts_in(less=absent), density=density, doubted=[minute_range(380 - believed, 390)])
+        return {gap.kind for gap in result.gaps}
+
+    assert kinds(believed) == ({GapKind.NO_TRADE} if believed else set())
+    assert kinds(believed + 1) == {GapKind.MISSING}
+
+
+def test_doubt_ends_where_its_range_ends() -> None:
+    """
+    A quiet minute beside what is doubted is a quiet minute; one that starts within is not.
+    """
+    doubted = minute_range(10, 20)
+
+    outside = reconciled(starts_in(less=[9, 20]), density=1.0, doubted=[doubted])
+    inside = reconciled(starts_in(less=[10]), density=1.0, doubted=[doubted])
+
+    assert [gap.kind for gap in outside.gaps] == [GapKind.NO_TRADE]
+    assert list(map(described, inside.gaps)) == [(minute_range(10, 11), 1, GapKind.MISSING)]
+    assert covered_by(inside) == Ranges([TUESDAY]) - minute_range(10, 11)
+
+
+def test_of_each_symbol_its_own_ranges_are_doubted() -> None:
+    """
+    The doubt about one symbol is none about its neighbours.
+    """
+    starts = starts_in(less=[10])
+    evidence = Evidence(
+        proven=ranges_of(TUESDAY, symbols=3),
+        symbol=np.repeat(np.arange(3, dtype=np.int32), len(starts)),
+        ts=np.tile(starts, 3),
+        blocked=BlockedSlots.none(),
+        doubted=SymbolRanges.of([("B", minute_range(0, 30))], {"B": 1}),
+        is_lossy=np.zeros(3, np.bool_),
+        density=np.ones(3),
+        has_older=np.ones(3, np.bool_),
+    )
+
+    gaps = reconcile(evidence, XNYS, M1).gaps
+
+    assert [gap.kind for gap in gaps] == [GapKind.NO_TRADE, GapKind.MISSING, GapKind.NO_TRADE]
+
+
+def test_a_lossy_answer_says_nothing_about_how_often_a_symbol_trades() -> None:
+    """
+    Where rows may have been lost, absence is judged by what was known before, and that is not changed.
+    """
+    every_tenth = starts_in(less=[number for number in range(390) if number % 10])
+
+    thin = reconciled(every_tenth)
+    unknown = reconciled(every_tenth, doubted=[TUESDAY], is_lossy=True)
+    liquid = reconciled(every_tenth, doubted=[TUESDAY], is_lossy=True, density=1.0)
+
+    assert {gap.kind for gap in thin.gaps} == {GapKind.NO_TRADE}
+    assert {gap.kind for gap in unknown.gaps} == {gap.kind for gap in liquid.gaps} == {GapKind.MISSING}
+    assert np.isnan(unknown.density).all()
+    assert liquid.density.tolist() == [1.0]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from barfill.core.ranges import to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import EXIT_FAILED
 from tests.engine.honesty import (
@@ -113,13 +114,17 @@ def test_h22_with_h32_rows_that_no_page_proved_contradict_too(faulty: FaultyRig)
 
 
 def test_h22_boundary_rows_that_always_differ_stay_listed(faulty: FaultyRig) -> None:
-    """Bars that every reading tells in two ways are not covered, until the provider makes up its mind."""
+    """Bars that every reading tells in two ways are in quarantine both ways, until the provider makes up its mind."""
     faulty.inject("H22", form="different")
 
     report = faulty.backfill(PAIR, [M15], TWO_DAYS)
 
     nothing_is_silently_successful(faulty, report, M15, TWO_DAYS)
     leaves_gaps(report, "quarantined")
+    told = "select count(*), count(distinct raw::jsonb ->> 'close') from quarantined_bars where symbol = %s and ts = %s"
+    for gap in report.gaps_remaining:
+        assert to_us(gap.gap_from) not in faulty.stored(gap.symbol, M15)
+        assert faulty.query(told, gap.symbol, gap.gap_from) == [(2, 2)]
     heals(faulty)
 
 

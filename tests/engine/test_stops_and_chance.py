@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -148,17 +148,36 @@ MISPLACED = frozenset({"D17"})
 SERIOUS = [one for one in catalogue() if one not in ENDLESS | BEYOND_KNOWING | MISPLACED]
 
 
+LOSSY = ["H11", "H12", "H20", "H24", "D14", "D01", "H16", "H28", "D11", "H32", "H22"]
+"""They take rows away, or make it hard to tell which are there."""
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("timeframe", [M15, D1])
 def test_r15_random_faults_then_none_end_in_the_truth(faulty: FaultyRig, timeframe: Timeframe, seed: int) -> None:
     """While faults rain nothing is silently successful; after they end, one backfill makes all equal to the truth."""
+    _faults_rain(faulty, timeframe, seed, lambda: random_script(seed, 10, SERIOUS, rate=0.12, seconds_max=0.2))
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "seed"),
+    [*((M15, seed) for seed in (200, 201, 213, 221, 245, 261, 273)), *((D1, seed) for seed in (237, 258, 270))],
+)
+def test_r15_rows_lost_in_every_fourth_answer(faulty: FaultyRig, timeframe: Timeframe, seed: int) -> None:
+    """Bars that lossy answers lack, one or many, are never taken for bars without a trade."""
+    _faults_rain(faulty, timeframe, seed, lambda: random_script(seed, 8, LOSSY, rate=0.25, seconds_max=0.2))
+
+
+def _faults_rain(
+    faulty: FaultyRig, timeframe: Timeframe, seed: int, make_script: Callable[[], list[dict[str, Any]]]
+) -> None:
     rng = random.Random(seed)
     tickers = tuple(sorted(rng.sample(["AAPL", "AMD", "BRK.B", "MSFT", "QQQ", "SPLT", "XOM"], 4)))
     wanted = TWO_DAYS if timeframe is M15 else days("2026-02-20", "2026-04-10")
     faulty.page_size = rng.randint(5, 60)
     faulty.attempts = 3
     faulty.settings = replace(faulty.settings, max_concurrent_jobs=1)  # one order of requests for one seed
-    script = random_script(seed, 10, SERIOUS, rate=0.12, seconds_max=0.2)
+    script = make_script()
     sys.stdout.write(f"seed {seed}, {tickers}, pages of {faulty.page_size}: {[one['fault'] for one in script]}\n")
     faulty.add_symbols(tickers)
     faulty.exchange.set_faults([on_bars(one) for one in script])

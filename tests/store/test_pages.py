@@ -410,3 +410,40 @@ def test_naive_times_raise_before_anything_is_written(database: Database) -> Non
 
     assert database.run(write_derived, write({a: {0: 10}})).inserted == 1
     assert database.now().tzinfo is UTC
+
+
+def test_bars_that_a_page_contradicts_leave_the_table_with_the_page(database: Database) -> None:
+    """
+    Q11: a withdrawn bar goes into quarantine as it was stored, out of coverage and out of the counters.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+    database.run(write_page, page(run, {a: {0: 10, 1: 11, 2: 12}}, {a: minutes(0, 3)}, next_token="t"))
+    withdrawn = {a: Ranges([minutes(2, 3)])}
+
+    database.run(write_page, page(run, {a: {3: 13}}, {a: minutes(3, 4)}, page_no=1, withdrawn=withdrawn))
+
+    assert stored_closes(database) == {(a, 0): 10, (a, 1): 11, (a, 3): 13}
+    kept = query(database, "select symbol, ts, rule, (raw::json ->> 'close')::float, run_id from quarantined_bars")
+    assert kept == [("A", minute(2), "Q11", 12.0, run.id)]
+    row = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1]
+    assert (row.bar_count, row.newest_ts) == (3, minute(3))
+    assert row.covered == Ranges([minutes(0, 2), minutes(3, 4)])
+
+
+def test_a_late_page_withdraws_nothing(database: Database) -> None:
+    """
+    Behind the fence nothing leaves the table, and nothing that was covered is taken back.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+    database.run(write_page, page(run, {a: {0: 10}}, {a: minutes(0, 1)}, next_token="t"))
+    database.run(claim_run, run.id, WORKER)
+    withdrawn = {a: Ranges([minutes(0, 1)])}
+
+    with pytest.raises(PageDropped):
+        database.run(write_page, page(run, {a: {1: 11}}, page_no=1, withdrawn=withdrawn))
+
+    assert stored_closes(database) == {(a, 0): 10}
+    assert query(database, "select id from quarantined_bars") == []
+    assert database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1].covered == Ranges([minutes(0, 1)])

@@ -95,7 +95,7 @@ where not exists (
 );
 
 -- name: withdraw_bars
--- Stored bars that a later page contradicts (Q11), into quarantine with what is there already.
+-- Stored bars that a later page contradicts (Q11), into quarantine; a value that is there already is not kept twice.
 with withdrawn as (
     delete from ohlc_bars
     using unnest(%(symbol_ids)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
@@ -105,18 +105,44 @@ with withdrawn as (
     and ohlc_bars.ts >= given.start_at
     and ohlc_bars.ts < given.end_at
     returning ohlc_bars.*
+),
+
+told as (
+    select
+        withdrawn.symbol_id,
+        symbols.ticker,
+        withdrawn.ts,
+        withdrawn.provider,
+        withdrawn.feed,
+        json_build_object(
+            'symbol', symbols.ticker,
+            'ts', to_char(withdrawn.ts at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'open', withdrawn.open,
+            'high', withdrawn.high,
+            'low', withdrawn.low,
+            'close', withdrawn.close,
+            'volume', withdrawn.volume,
+            'vwap', withdrawn.vwap,
+            'trade_count', withdrawn.trade_count
+        )::text as raw
+    from withdrawn
+    join symbols on symbols.id = withdrawn.symbol_id
 )
+
 insert into quarantined_bars (symbol_id, symbol, timeframe, ts, rule, reason, raw, provider, feed, run_id, request_id)
 select
-    withdrawn.symbol_id, symbols.ticker, withdrawn.timeframe, withdrawn.ts, 'Q11',
-    'was stored; a later page of the same answer had different values',
-    json_build_object(
-        'o', withdrawn.open, 'h', withdrawn.high, 'l', withdrawn.low, 'c', withdrawn.close, 'v', withdrawn.volume,
-        'vw', withdrawn.vwap, 'n', withdrawn.trade_count
-    )::text,
-    withdrawn.provider, withdrawn.feed, %(run_id)s, %(request_id)s
-from withdrawn
-join symbols on symbols.id = withdrawn.symbol_id;
+    told.symbol_id, told.ticker, %(timeframe)s, told.ts, 'Q11',
+    'was stored; a later page of the same answer had different values', told.raw, told.provider, told.feed,
+    %(run_id)s, %(request_id)s
+from told
+where not exists (
+    select
+    from quarantined_bars as kept
+    where kept.symbol = told.ticker
+    and kept.timeframe = %(timeframe)s
+    and kept.ts = told.ts
+    and kept.raw = told.raw
+);
 
 -- name: advance_run
 -- The fence: a page is counted only where nobody has taken the run over and no page has come in between.

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -27,7 +28,7 @@ SQL = load_queries("runs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
+class Asked:
     """One slice to fetch: a range of one timeframe for a batch of symbols, tickers and ids in the same order."""
 
     symbols: tuple[str, ...]
@@ -37,53 +38,46 @@ class NewRun:
     provider: str
     feed: str
     basis: str = RAW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun(Asked):
+    """A run that is to be made."""
+
     job_type: str = "fetch_historical"
     triggered_by: str = "user"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedRun:
-    """A run under this worker's epoch, at the page it had reached; `attempt` counts earlier failures."""
+class StoredRun(Asked):
+    """A run and how far it has come; `attempt` counts earlier failures."""
 
     id: int
     epoch: int
     page_no: int
-    page_token: str | None
-    open_symbol_id: int | None
-    open_until: datetime | None
-    seen_symbol_ids: tuple[int, ...]
-    symbols: tuple[str, ...]
-    symbol_ids: tuple[int, ...]
-    timeframe: Timeframe
-    range: Range
-    provider: str
-    feed: str
-    basis: str
     attempt: int
-    actual_cost: int
-    rows_written: int
     progress_percent: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnfinishedRun:
+class ClaimedRun(StoredRun):
+    """A run under this worker's epoch, at the page it had reached."""
+
+    page_token: str | None
+    open_symbol_id: int | None
+    open_until: datetime | None
+    seen_symbol_ids: tuple[int, ...]
+    actual_cost: int
+    rows_written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedRun(StoredRun):
     """A queued or running run; `is_alive` says whether the worker it belongs to lives."""
 
-    id: int
     status: str
-    epoch: int
     worker: str | None
     is_alive: bool
-    symbols: tuple[str, ...]
-    symbol_ids: tuple[int, ...]
-    timeframe: Timeframe
-    range: Range
-    provider: str
-    feed: str
-    basis: str
-    page_no: int
-    progress_percent: float
-    attempt: int
 
 
 def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> list[int]:
@@ -120,25 +114,15 @@ def claim_run(
     row = conn.execute(SQL["claim"], parameters, binary=True).fetchone()
     if row is None:
         return None
+    token, open_symbol_id, open_until, seen, cost, rows_written = row[_SHARED:]
     return ClaimedRun(
-        id=row[0],
-        epoch=row[1],
-        page_no=row[2],
-        page_token=row[3],
-        open_symbol_id=row[4],
-        open_until=row[5],
-        seen_symbol_ids=tuple(row[6]),
-        symbols=tuple(row[7]),
-        symbol_ids=tuple(row[8]),
-        timeframe=Timeframe(row[9]),
-        range=Range(row[10], row[11]),
-        provider=row[12],
-        feed=row[13],
-        basis=row[14],
-        attempt=row[15],
-        actual_cost=row[16],
-        rows_written=row[17],
-        progress_percent=row[18],
+        **_shared(row),
+        page_token=token,
+        open_symbol_id=open_symbol_id,
+        open_until=open_until,
+        seen_symbol_ids=tuple(seen),
+        actual_cost=cost,
+        rows_written=rows_written,
     )
 
 
@@ -223,30 +207,40 @@ def unfinished_runs(
     """All queued and running runs, oldest first; a killed worker's runs are known as such at once."""
     found = conn.execute(SQL["list_unfinished"], {"patience_s": patience_s}, binary=True)
     return [
-        UnfinishedRun(
-            id=row[0],
-            status=row[1],
-            epoch=row[2],
-            worker=row[3],
-            is_alive=row[4],
-            symbols=tuple(row[5]),
-            symbol_ids=tuple(row[6]),
-            timeframe=Timeframe(row[7]),
-            range=Range(row[8], row[9]),
-            provider=row[10],
-            feed=row[11],
-            basis=row[12],
-            page_no=row[13],
-            progress_percent=row[14],
-            attempt=row[15],
-        )
+        UnfinishedRun(**_shared(row), status=status, worker=worker, is_alive=is_alive)
         for row in found
+        for status, worker, is_alive in [row[_SHARED:]]
     ]
 
 
 def prune_runs(conn: psycopg.Connection[TupleRow], *, days: int) -> int:
     """Forgets runs that finished more than *days* days ago; how many."""
     return conn.execute(SQL["prune"], {"days": days}).rowcount
+
+
+_SHARED = 13
+"""So many columns of a run come first in every statement that returns one."""
+
+
+def _shared(row: TupleRow) -> dict[str, Any]:
+    """The fields of a `StoredRun`."""
+    run_id, epoch, page_no, attempt, progress, symbols, ids, timeframe, start, end, provider, feed, basis = row[
+        :_SHARED
+    ]
+    return {
+        "id": run_id,
+        "epoch": epoch,
+        "page_no": page_no,
+        "attempt": attempt,
+        "progress_percent": progress,
+        "symbols": tuple(symbols),
+        "symbol_ids": tuple(ids),
+        "timeframe": Timeframe(timeframe),
+        "range": Range(start, end),
+        "provider": provider,
+        "feed": feed,
+        "basis": basis,
+    }
 
 
 def _fenced(done: psycopg.Cursor[TupleRow], run_id: int, epoch: int) -> None:

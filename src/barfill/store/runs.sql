@@ -28,8 +28,8 @@ where id = %(run_id)s
 and status in ('queued', 'running')
 and (%(seen_epoch)s::integer is null or epoch = %(seen_epoch)s::integer)
 returning
-    id, epoch, page_no, page_token, open_symbol_id, open_until, seen_symbol_ids, symbols_array, symbol_ids, timeframe,
-    slice_from, slice_to, provider, feed, basis, attempt, actual_cost, rows_written, progress_percent;
+    id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
+    feed, basis, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written;
 
 -- name: beat
 -- The worker lives; the runs that are still its own.
@@ -130,26 +130,13 @@ with held as (
     and database = (select oid from pg_database where datname = current_database())
 )
 select
-    id,
-    status,
-    epoch,
-    worker,
+    id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
+    feed, basis, status, worker,
     case
         when worker is null then false
         when worker_has_lock then hashtextextended(worker, 0) in (select key from held)
         else coalesce(heartbeat_at > clock_timestamp() - make_interval(secs => %(patience_s)s), false)
-    end as is_alive,
-    symbols_array,
-    symbol_ids,
-    timeframe,
-    slice_from,
-    slice_to,
-    provider,
-    feed,
-    basis,
-    page_no,
-    progress_percent,
-    attempt
+    end as is_alive
 from job_runs
 where status in ('queued', 'running')
 order by id;

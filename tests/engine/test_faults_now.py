@@ -144,7 +144,6 @@ async def _carry_out(rig: FaultyRig, wanted: Range) -> None:
             client,
             rig.settings,
             rig.listener,
-            markets=markets,
             clock=clock,
             worker=presence.worker,
             request=request,

@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from barfill.store.database import Database
 from barfill.store.embedded import embedded_server
 from barfill.store.migrate import migrate
+from barfill.store.queue_schema import install_queue
 
 TEMPLATE = "migrated"
 _MEMORY = Path("/dev/shm")  # as a disk it is many times as fast, where there is enough of it
@@ -90,3 +91,4 @@ def _ensure_template(conn: psycopg.Connection[tuple[object, ...]], url: str) -> 
         conn.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
         with Database(make_conninfo(url, dbname=TEMPLATE)) as template:
             template.run(migrate)
+            template.run(install_queue)

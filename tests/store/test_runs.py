@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,10 +23,10 @@ from barfill.store.runs import (
     create_runs,
     fail_run,
     heartbeat,
+    postpone_run,
     prune_runs,
+    reap_runs,
     release_run,
-    requeue_run,
-    restart_chain,
     retry_runs,
     unfinished_runs,
 )
@@ -121,7 +124,7 @@ def test_passing_failure_spends_an_attempt(database: Database) -> None:
     """
     run = claimed_run(database, add(database, "A"))
     database.run(write_page, page(run, {}, next_token="t1"))
-    database.run(requeue_run, run.id, run.epoch, reason="http_502", message="later")
+    database.run(postpone_run, run.id, run.epoch, timedelta(minutes=1), reason="http_502", message="later")
 
     claimed = database.run(claim_run, run.id, WORKER)
 
@@ -148,22 +151,6 @@ def test_released_run_spends_no_attempt(database: Database) -> None:
     claimed = database.run(claim_run, run.id, WORKER)
     assert claimed is not None
     assert (claimed.attempt, claimed.page_no, claimed.page_token) == (0, 1, "t1")
-
-
-def test_chain_begins_anew_after_a_stale_token(database: Database) -> None:
-    """
-    H24: a forgotten token takes what was seen of the chain with it, not the pages.
-    """
-    run = claimed_run(database, add(database, "A"))
-    database.run(
-        write_page, page(run, {}, next_token="t1", open_symbol_id=1, open_until=minute(1), seen_symbol_ids=[1])
-    )
-
-    database.run(restart_chain, run.id, run.epoch)
-
-    claimed = database.run(claim_run, run.id, WORKER)
-    assert claimed is not None
-    assert (claimed.page_no, claimed.page_token, claimed.open_symbol_id, claimed.seen_symbol_ids) == (1, None, None, ())
 
 
 def test_killed_worker_is_known_dead_at_once(database: Database) -> None:
@@ -247,3 +234,106 @@ def test_old_runs_are_pruned(database: Database) -> None:
 
     assert database.run(prune_runs, days=30) == 1
     assert query(database, "select id from job_runs order by id") == [(recent,), (open_run,)]
+
+
+def entries(database: Database) -> list[tuple[Any, ...]]:
+    """Run id, epoch and priority of the queue's entries that nobody has taken, in the order in which they go out."""
+    return query(
+        database,
+        "select (args ->> 'run_id')::int, (args ->> 'epoch')::int, priority from procrastinate_jobs "
+        "where status = 'todo' order by priority desc, id",
+    )
+
+
+def test_a_run_and_its_entry_are_made_together(database: Database) -> None:
+    """
+    Each new run has one entry in the queue, of its priority; undone together with it.
+    """
+    ids = database.run(create_runs, [new_run(), replace(new_run(1), priority=200), new_run(2)])
+
+    assert entries(database) == [(ids[1], 0, 200), (ids[0], 0, 100), (ids[2], 0, 100)]
+    with database.connection() as conn, suppress(ZeroDivisionError), conn.transaction():
+        create_runs(conn, [new_run(3)])
+        raise ZeroDivisionError
+    assert len(entries(database)) == 3
+
+
+def test_a_run_that_waits_again_has_an_entry_of_its_new_epoch(database: Database) -> None:
+    """
+    Released, postponed and retried runs go out again, postponed ones later; cancelled ones do not.
+    """
+    ids = database.run(create_runs, [new_run(number) for number in range(4)])
+    for run_id in ids:
+        database.run(claim_run, run_id, WORKER)
+    query(database, "delete from procrastinate_jobs")
+
+    database.run(release_run, ids[0], 1)
+    database.run(postpone_run, ids[1], 1, timedelta(hours=1), reason="http_502", message="later")
+    database.run(fail_run, ids[2], 1, error_code="TIMEOUT", reason="", message="")
+    database.run(retry_runs, [ids[2]])
+    database.run(cancel_runs, [ids[3]])
+
+    assert entries(database) == [(ids[0], 1, 100), (ids[1], 1, 100), (ids[2], 1, 100)]
+    due = query(database, "select scheduled_at > now() + interval '59 minutes' from procrastinate_jobs order by id")
+    assert due == [(None,), (True,), (None,)]
+    database.run(cancel_runs, ids)
+    assert entries(database) == []
+
+
+def test_reaping_brings_back_what_a_dead_worker_had(database: Database) -> None:
+    """
+    Its run waits again at its page, with an entry; runs of the living, and runs that wait with an entry, stay as they
+    are; a run that waits without any gets one.
+    """
+    dead = claimed_run(database, add(database, "A"))
+    database.run(write_page, page(dead, {}, next_token="t1"))
+    alive, waiting, forgotten = database.run(create_runs, [new_run(number) for number in range(1, 4)])
+    database.run(claim_run, alive, Worker("other", has_lock=False))
+    query(database, "update job_runs set heartbeat_at = now() - interval '61 seconds' where worker = 'tester'")
+    query(database, f"delete from procrastinate_jobs where (args ->> 'run_id')::int <> {waiting}")
+
+    assert database.run(reap_runs) == [dead.id, forgotten]
+
+    assert entries(database) == [(waiting, 0, 100), (dead.id, 1, 100), (forgotten, 0, 100)]
+    found = query(database, "select id, status, page_no, losses, attempt from job_runs order by id")
+    assert found == [
+        (dead.id, "queued", 1, 1, 0),
+        (alive, "running", 0, 0, 0),
+        (waiting, "queued", 0, 0, 0),
+        (forgotten, "queued", 0, 0, 0),
+    ]
+    assert database.run(reap_runs) == []
+
+
+def test_a_run_that_kills_its_workers_fails(database: Database) -> None:
+    """
+    After twenty dead workers a run ends, and says so.
+    """
+    run = claimed_run(database, add(database, "A"))
+    query(database, "update job_runs set losses = 19, heartbeat_at = now() - interval '61 seconds'")
+
+    assert database.run(reap_runs) == []
+
+    ((status, code, message),) = query(database, "select status, error_code, error_message from job_runs")
+    assert (status, code) == ("failed", "WORKER_LOST")
+    assert message == (
+        f"20 workers died while they carried this run out. Look at their logs, then: barfill jobs retry {run.id}"
+    )
+
+
+def test_entries_that_dead_workers_had_taken_go(database: Database) -> None:
+    """
+    An entry in the hands of a worker that no longer beats is removed, and its run gets a new one.
+    """
+    (run_id,) = database.run(create_runs, [new_run()])
+    query(
+        database,
+        "insert into procrastinate_workers (last_heartbeat) values (now() - interval '2 minutes');"
+        "update procrastinate_jobs set status = 'doing', worker_id = (select max(id) from procrastinate_workers)",
+    )
+
+    assert database.run(reap_runs) == [run_id]
+
+    assert query(database, "select status::text, (args ->> 'run_id')::int from procrastinate_jobs") == [
+        ("todo", run_id)
+    ]

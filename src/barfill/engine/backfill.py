@@ -16,6 +16,7 @@ from barfill.engine.dispatch import Dispatch
 from barfill.engine.estimate import estimate_plan
 from barfill.engine.events import BackfillListener, PlanEstimate
 from barfill.engine.findings import Findings, look_for_gaps
+from barfill.engine.heartbeat import beating
 from barfill.engine.ledger import Market, read_markets
 from barfill.engine.planning import Plan, plan_backfill, plan_retry, read_in_flight
 from barfill.engine.report import BackfillReport, Summary
@@ -77,7 +78,8 @@ class Backfill:
         markets = await self._markets(request, clock)
         presence = await asyncio.to_thread(Presence, self._database)
         try:
-            return await self._run(request, markets, clock, presence, begun)
+            async with beating(self._database, presence):
+                return await self._run(request, markets, clock, presence, begun)
         finally:
             await asyncio.to_thread(presence.close)
 
@@ -159,7 +161,6 @@ class Backfill:
             self._client,
             self._settings,
             self._listener,
-            markets=markets,
             clock=clock,
             worker=worker,
             request=request,

@@ -1,65 +1,45 @@
 """
-Turns a plan into runs and sees each of them to its end: claimed, followed, split or failed.
+Has the runs of a plan carried out, in its order, by a few chains at a time, and keeps the account of one backfill.
+
+The runs are in the queue like all others, so workers that run elsewhere take their share. What somebody else has taken
+is waited for, and taken back if its worker dies.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import timedelta
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
-import numpy as np
-
-from barfill.core.page import BarsQuery, Page
-from barfill.core.plan import Slice, expected_rows
-from barfill.core.proof import ChainState
-from barfill.core.ranges import Range, Ranges, from_us
-from barfill.crash import crash_point
-from barfill.engine.chain import CallBudget, ChainEnd, ChainFollower, Ending
+from barfill.core.page import Page
+from barfill.core.plan import Slice
+from barfill.engine.chain import CallBudget
 from barfill.engine.clock import EngineClock
 from barfill.engine.crew import Crew
-from barfill.engine.desk import Desk, Processed
+from barfill.engine.desk import Processed
 from barfill.engine.events import BackfillListener, PageWritten
-from barfill.engine.ledger import Market
+from barfill.engine.execution import Executed, Executor, Result
+from barfill.engine.patience import Patience
 from barfill.engine.planning import Plan
-from barfill.engine.recovery import Piece, recover, remaining
 from barfill.engine.request import BackfillRequest
-from barfill.engine.run import RunInHand, SeriesFacts, SilentGap
+from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
 from barfill.engine.tally import Tally
-from barfill.engine.telling import located
-from barfill.errors import (
-    BarfillError,
-    CredentialsRejected,
-    PageDropped,
-    PlanTooSmall,
-    ProviderUnavailable,
-    RateLimited,
-    RequestTooLong,
-    SeriesConflict,
-    StoreError,
-    SymbolNotOffered,
-)
+from barfill.errors import CredentialsRejected, ProviderUnavailable, RateLimited
 from barfill.providers.client import ProviderClient
 from barfill.store.database import Connection, Database
-from barfill.store.gaps import list_gaps, record_failed
-from barfill.store.pages import retract_coverage
-from barfill.store.runs import ClaimedRun, NewRun, cancel_runs, claim_run, create_runs, fail_run, release_run
-from barfill.store.series import note_failure, read_series
+from barfill.store.queue import dequeue
+from barfill.store.runs import NewRun, cancel_runs, create_runs, run_states
 from barfill.store.workers import Worker
-from barfill.store.writes import GapKind, GapRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-RECENT_MARGIN = timedelta(minutes=16)
-"""Where a range is cut when the provider calls its end too recent (15 minutes are barred; clocks differ)."""
-NOT_ENTITLED_CHECK = timedelta(days=7)
 DEAD_AFTER = 3
 """So many runs in a row without an answer end the backfill; one does where the provider never answered at all."""
+LOOK_ELSEWHERE_S = 0.5
+PRIORITY_OF_COMMANDS = 150
+"""Somebody sits before the terminal: sooner than what a schedule wants, later than a chart."""
 
 
 class Dispatch:
@@ -72,7 +52,6 @@ class Dispatch:
         settings: EngineSettings,
         listener: BackfillListener,
         *,
-        markets: Sequence[Market],
         clock: EngineClock,
         worker: Worker,
         request: BackfillRequest,
@@ -83,28 +62,23 @@ class Dispatch:
         self._capabilities = client.provider.capabilities
         self._provider = client.provider.name
         self._listener = listener
-        self._markets = {symbol.id: market for market in markets for symbol in market.symbols}
-        self._active = {symbol.id: symbol.is_active for market in markets for symbol in market.symbols}
-        self._clock = clock
-        self._worker = worker
         self._triggered_by = request.triggered_by
-        self._size = settings.max_concurrent_jobs
         self._budget = CallBudget(request.max_calls)
-        desk = Desk(
+        self._executor = Executor(
             database,
-            page_size=self._capabilities.page_size,
-            grace=self._capabilities.delay,
-            extended_hours=settings.extended_hours,
+            client,
+            settings,
             now=clock.now,
+            worker=lambda: worker,
+            budget=self._budget,
+            patience=Patience(attempts_max=1),  # gaps are asked for again at the end: nobody waits in between
+            on_page=self._on_page,
         )
-        self._follower = ChainFollower(
-            client, desk, self._budget, page_size=self._capabilities.page_size, on_page=self._on_page
-        )
-        self._crew = Crew(self._size, self._work)
+        self._crew = Crew(settings.max_concurrent_jobs, self._work)
         self._epochs: dict[int, int] = {}
-        self._restarts: set[int] = set()
-        self._too_long: float = math.inf
-        """Characters of the shortest list of symbols that was refused for its length."""
+        self._elsewhere: set[int] = set()
+        """Runs that other workers have taken."""
+        self._is_stopping = False
         self._unanswered = 0
 
     @property
@@ -119,7 +93,8 @@ class Dispatch:
 
     def stop(self) -> None:
         """Finishes the pages in hand."""
-        self._follower.stop()
+        self._is_stopping = True
+        self._executor.stop()
         self._crew.stop()
 
     def enlist(self, plan: Plan) -> None:
@@ -140,197 +115,78 @@ class Dispatch:
         """
         try:
             await self._crew.run()
+            while self._elsewhere and not (self._is_stopping or self.is_over or self.was_bounded):
+                if not await self._take_back():
+                    await asyncio.sleep(LOOK_ELSEWHERE_S)
+                await self._crew.run()
         except BaseExceptionGroup as group:
             _raise_first(group)
 
     async def _work(self, run_id: int) -> None:
-        claimed = await self._store(claim_run, run_id, self._worker, seen_epoch=self._epochs[run_id])
-        if claimed is None:
-            return  # another process has it
-        crash_point("k1")
-        run = await self._store(self._in_hand, claimed)
-        if len(run.query.symbols) > 1 and _list_length(run.query) >= self._too_long:
-            await self._recover(run, RequestTooLong(f"A list as long as that of {run.query} was refused before."))
-            return
-        each = expected_rows(run.calendar, run.query.timeframe, run.query.range, self._capabilities)
-        end = await self._follower.follow(run, expected_rows=each * len(run.query.symbols))
-        await self._settle(run, end)
+        executed = await self._executor.execute(run_id, self._epochs[run_id])
+        if executed.result in {Result.NOT_CLAIMED, Result.DROPPED}:
+            self._elsewhere.add(run_id)
+        elif executed.result is not Result.STOPPED:
+            await self._store(dequeue, [run_id])  # nobody needs its entry any more
+        self._account(executed)
 
-    async def _settle(self, run: RunInHand, end: ChainEnd) -> None:
-        if end.ending is Ending.DONE:
-            self.tally.forgive(run.query.symbols, run.query.timeframe, run.query.range)
-        elif end.ending is Ending.DROPPED:
+    async def _take_back(self) -> bool:
+        """Forgets what others have finished, and adds what they have given up to the work; whether that was any."""
+        free: list[int] = []
+        for state in await self._store(run_states, list(self._elsewhere)):
+            if state.is_free:
+                self._epochs[state.id] = state.epoch
+                free.append(state.id)
+            elif state.status == "failed" and self.tally.fail_elsewhere(state):
+                self._listener.note(state.error_message or "")
+            if state.is_free or state.status != "running":
+                self._elsewhere.remove(state.id)
+        self._crew.add(free)
+        return bool(free)
+
+    def _account(self, executed: Executed) -> None:
+        query, error = executed.query, executed.error
+        if query is None:
+            return
+        if executed.result is Result.DONE:
+            self.tally.forgive(query.symbols, query.timeframe, query.range)
+        elif executed.result is Result.DROPPED:
             self.tally.dropped += 1
-        elif end.ending is Ending.STOPPED:
-            await self._store(release_run, run.run_id, run.epoch)
+        elif executed.result is Result.STOPPED:
             self._crew.stop()
-        elif isinstance(end.error, StoreError) and not isinstance(end.error, SeriesConflict):
-            raise end.error
-        else:
-            assert end.error is not None
-            await self._recover(run, end.error)
+        elif error is not None:
+            self._account_failure(executed)
 
-    async def _recover(self, run: RunInHand, error: BarfillError) -> None:
-        if isinstance(error, RequestTooLong):
-            self._too_long = min(self._too_long, _list_length(run.query))
-        horizon = self._clock.now() - max(RECENT_MARGIN, self._capabilities.delay)
-        plan = recover(run.query, run.state, error, horizon=horizon, is_restart=run.run_id in self._restarts)
-        if plan.refused is not None:
-            await self._refuse(run, plan.refused, error)
-        if plan.is_failure:
-            await self._fail(run, error)
-            return
-        await self._store(cancel_runs, [run.run_id], reason=f"split: {error}"[:500])
-        slices = [self._slice(run, piece) for piece in plan.pieces]
-        new_ids = await asyncio.to_thread(self._create, slices)
-        if not isinstance(error, SymbolNotOffered):
-            self._restarts.update(new_ids)
-        self._crew.add_next(new_ids)
-
-    async def _refuse(self, run: RunInHand, ticker: str, error: BarfillError) -> None:
-        """One symbol fails alone: it is not asked for again in this backfill."""
-        self.tally.refused.add(ticker)
-        self.tally.fail([(ticker, run.query.range)], run.query.timeframe, error)
-        self._listener.note(str(error))
-        symbol_id = int(run.symbol_ids[run.query.symbols.index(ticker)])
-        await self._store(
-            note_failure,
-            [symbol_id],
-            run.query.timeframe,
-            feed=run.query.feed,
-            error_code=error.code,
-            message=located(error, self._provider, run.query),
-        )
-
-    async def _fail(self, run: RunInHand, error: BarfillError) -> None:
-        missing = _missing(run)
-        # Where nothing is missing, as the pages only do not end or were read once more, all of it has failed.
-        failed = missing or [(ticker, run.query.range) for ticker in run.query.symbols]
-        if self.tally.fail(failed, run.query.timeframe, error):
+    def _account_failure(self, executed: Executed) -> None:
+        query, error = executed.query, executed.error
+        assert query is not None
+        assert error is not None
+        if executed.refused is not None:
+            # It is not asked for again in this backfill.
+            self.tally.refused.add(executed.refused)
+            self.tally.fail([(executed.refused, query.range)], query.timeframe, error)
             self._listener.note(str(error))
-        await self._store(self._record_failure, run, missing, error)
+        if executed.result is Result.SPLIT:
+            self._epochs.update(dict.fromkeys(executed.pieces, 0))
+            self._crew.add_next(executed.pieces)
+            return
+        # Where nothing is missing, as the pages only do not end or were read once more, all of it has failed.
+        failed = executed.missing or [(ticker, query.range) for ticker in query.symbols]
+        if self.tally.fail(failed, query.timeframe, error):
+            self._listener.note(str(error))
         self._unanswered = self._unanswered + 1 if isinstance(error, ProviderUnavailable) else 0
         is_dead = self._unanswered >= (DEAD_AFTER if self.tally.pages else 1)
         if is_dead or isinstance(error, CredentialsRejected | RateLimited):
             self.is_over = True
             self._crew.stop()
 
-    def _record_failure(
-        self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
-    ) -> None:
-        with suppress(PageDropped), conn.transaction():  # taken over meanwhile: its new owner tells how it ends
-            self._record_fenced_failure(conn, run, missing, error)
-
-    def _record_fenced_failure(
-        self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
-    ) -> None:
-        query, message = run.query, located(error, self._provider, run.query)
-        reason = getattr(error, "reason", "") or error.code.lower()
-        fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=reason, message=message)
-        if reason == "page_order":
-            void = dict.fromkeys((int(i) for i in run.symbol_ids), Ranges([query.range]))
-            retract_coverage(conn, query.timeframe, void)
-        id_of = dict(zip(query.symbols, run.symbol_ids.tolist(), strict=True))
-        ids = list(dict.fromkeys(id_of[ticker] for ticker, _ in missing)) or list(id_of.values())
-        note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=message)
-        if isinstance(error, SeriesConflict):
-            return
-        is_final = isinstance(error, PlanTooSmall)
-        kind: GapKind = "not_entitled" if is_final else "failed"
-        # What was never answered may be asked at once: somebody who corrects a key types the same command again.
-        due = self._clock.now() + NOT_ENTITLED_CHECK if is_final else None
-        gaps = [
-            GapRecord(
-                symbol_id=id_of[ticker],
-                range=one,
-                expected_bars=run.calendar.expected_count(query.timeframe, one),
-                kind=kind,
-                reason=f"{error.code}: {error}"[:500],
-                next_check_at=due,
-                calendar_version=run.calendar.version,
-            )
-            for ticker, one in missing
-        ]
-        if gaps:
-            count = run.calendar.expected_count
-            record_failed(conn, query.timeframe, gaps, lambda _symbol_id, one: count(query.timeframe, one))
-
     def _create(self, slices: Iterable[Slice]) -> list[int]:
-        new = [
-            NewRun(
-                symbols=tuple(ticker for _, ticker in one.symbols),
-                symbol_ids=tuple(symbol_id for symbol_id, _ in one.symbols),
-                timeframe=one.timeframe,
-                range=one.range,
-                provider=self._provider,
-                feed=self._capabilities.feed,
-                job_type="fetch_intraday" if one.timeframe.is_intraday else "fetch_historical",
-                triggered_by=self._triggered_by,
-            )
-            for one in slices
-        ]
+        new = [new_run(one, self._provider, self._capabilities.feed, self._triggered_by) for one in slices]
         if not new:
             return []
         ids = self._database.run(create_runs, new)
         self._epochs.update(dict.fromkeys(ids, 0))
         return ids
-
-    def _slice(self, run: RunInHand, piece: Piece) -> Slice:
-        id_of = dict(zip(run.query.symbols, run.symbol_ids.tolist(), strict=True))
-        symbols = tuple((id_of[ticker], ticker) for ticker in piece.symbols)
-        return Slice(symbols, run.query.timeframe, piece.range, 0.0)
-
-    def _in_hand(self, conn: Connection, claimed: ClaimedRun) -> RunInHand:
-        """The claimed run with what the ledger knows of its series."""
-        query = BarsQuery(claimed.symbols, claimed.timeframe, claimed.range, claimed.feed)
-        ticker_of = dict(zip(claimed.symbol_ids, claimed.symbols, strict=True))
-        calendar = self._markets[claimed.symbol_ids[0]].calendar
-        open_symbol = ticker_of.get(claimed.open_symbol_id) if claimed.open_symbol_id is not None else None
-        seen = frozenset(ticker_of[symbol_id] for symbol_id in claimed.seen_symbol_ids)
-        expected = len(claimed.symbols) * calendar.expected_count(claimed.timeframe, claimed.range)
-        return RunInHand(
-            run_id=claimed.id,
-            epoch=claimed.epoch,
-            page_no=claimed.page_no,
-            query=query,
-            symbol_ids=np.array(claimed.symbol_ids, np.int32),
-            facts=self._facts(conn, claimed),
-            calendar=calendar,
-            provider=self._provider,
-            token=claimed.page_token,
-            state=ChainState(open_symbol, claimed.open_until, seen),
-            expected_bars=expected,
-            proved_bars=round(expected * claimed.progress_percent / 100),
-            may_lack_rows=claimed.page_no > 0,
-        )
-
-    def _facts(self, conn: Connection, claimed: ClaimedRun) -> tuple[SeriesFacts, ...]:
-        rows = read_series(conn, claimed.symbol_ids, [claimed.timeframe])
-        gaps: dict[int, list[SilentGap]] = {}
-        quarantined: dict[int, list[SilentGap]] = {}
-        for listed in list_gaps(
-            conn, symbol_ids=claimed.symbol_ids, timeframes=[claimed.timeframe], within=claimed.range
-        ):
-            known = listed.gap
-            kept = {"missing": gaps, "unavailable": gaps, "quarantined": quarantined}.get(known.kind)
-            if kept is not None and known.first_seen_at is not None:
-                silent = SilentGap(known.range, known.attempts, known.first_seen_at)
-                kept.setdefault(known.symbol_id, []).append(silent)
-        facts = []
-        for symbol_id in claimed.symbol_ids:
-            row = rows.get((symbol_id, claimed.timeframe))
-            facts.append(
-                SeriesFacts(
-                    oldest=row.oldest_ts if row else None,
-                    newest=row.newest_ts if row else None,
-                    density=row.density if row and row.density is not None else float("nan"),
-                    gaps=tuple(gaps.get(symbol_id, ())),
-                    quarantined=tuple(quarantined.get(symbol_id, ())),
-                    covered=row.covered if row else Ranges(),
-                    is_active=self._active[symbol_id],
-                )
-            )
-        return tuple(facts)
 
     def _on_page(self, run: RunInHand, page: Page, processed: Processed) -> None:
         self._unanswered = 0
@@ -358,36 +214,36 @@ class Dispatch:
         return await asyncio.to_thread(lambda: self._database.run(work, *args, **kwargs))
 
 
+def new_run(
+    one: Slice,
+    provider: str,
+    feed: str,
+    triggered_by: str,
+    *,
+    priority: int = PRIORITY_OF_COMMANDS,
+    job_def_id: int | None = None,
+) -> NewRun:
+    """The run that fetches a slice."""
+    return NewRun(
+        symbols=tuple(ticker for _, ticker in one.symbols),
+        symbol_ids=tuple(symbol_id for symbol_id, _ in one.symbols),
+        timeframe=one.timeframe,
+        range=one.range,
+        provider=provider,
+        feed=feed,
+        job_type="fetch_intraday" if one.timeframe.is_intraday else "fetch_historical",
+        triggered_by=triggered_by,
+        priority=priority,
+        job_def_id=job_def_id,
+    )
+
+
 def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
     """The error that ended the crew, without the group around it."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     raise error
-
-
-def _missing(run: RunInHand) -> Sequence[tuple[str, Range]]:
-    """The expected bars that the run did not bring and that no earlier run brought, by ticker."""
-    covered = {ticker: facts.covered for ticker, facts in zip(run.query.symbols, run.facts, strict=True)}
-    return [
-        (ticker, one)
-        for piece in remaining(run.query, run.state)
-        for ticker in piece.symbols
-        for part in Ranges([piece.range]) - covered[ticker]
-        if (one := _trimmed(run, part)) is not None
-    ]
-
-
-def _trimmed(run: RunInHand, wanted: Range) -> Range | None:
-    """From the first to the last expected bar in *wanted*, so that nobody waits for the closed time around them."""
-    starts = run.calendar.expected_starts(run.query.timeframe, wanted)
-    if len(starts) == 0:
-        return None
-    return Range(from_us(int(starts[0])), min(wanted.end, from_us(int(starts[-1])) + run.query.timeframe.length))
-
-
-def _list_length(query: BarsQuery) -> int:
-    return len(",".join(query.symbols))
 
 
 def _shortened(tickers: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from barfill.core.calendar import TradingCalendar
 from barfill.core.page import BarsQuery
 from barfill.core.proof import ChainState
 from barfill.core.ranges import Range, Ranges
+from barfill.store.runs import ClaimedRun
 
 SETTLED_AFTER = timedelta(hours=1)
 """Two answers without a row are believed when they lie so far apart (S1): vendors are empty for minutes under load."""
@@ -73,6 +74,7 @@ class RunInHand:
     A claimed run and how far it has come; owned by one chain.
 
     Attributes:
+        claimed: As it was when it was claimed.
         symbol_ids: In the order of `query.symbols`.
         facts: In the order of `query.symbols`.
         expected_bars: Open-market bars in the whole slice, over all its symbols.
@@ -81,14 +83,12 @@ class RunInHand:
             shape, or another process read it.
     """
 
-    run_id: int
-    epoch: int
+    claimed: ClaimedRun
     page_no: int
     query: BarsQuery
     symbol_ids: NDArray[np.int32]
     facts: tuple[SeriesFacts, ...]
     calendar: TradingCalendar
-    provider: str
     token: str | None
     state: ChainState
     expected_bars: int
@@ -97,6 +97,21 @@ class RunInHand:
     tokens_seen: set[str] = field(default_factory=set)
     empty_pages: int = 0
     may_lack_rows: bool = False
+
+    @property
+    def run_id(self) -> int:
+        """The run's id."""
+        return self.claimed.id
+
+    @property
+    def epoch(self) -> int:
+        """Under which the run was claimed: the fence."""
+        return self.claimed.epoch
+
+    @property
+    def provider(self) -> str:
+        """Who is asked."""
+        return self.claimed.provider
 
     @property
     def open_position(self) -> int | None:

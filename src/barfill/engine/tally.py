@@ -12,6 +12,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.report import Failure
 from barfill.engine.telling import advised
 from barfill.errors import BarfillError
+from barfill.store.runs import RunState
 
 SeriesName = tuple[str, Timeframe]
 
@@ -65,7 +66,14 @@ class Tally:
 
     def fail(self, missing: Iterable[tuple[str, Range]], timeframe: Timeframe, error: BarfillError) -> bool:
         """Adds a failure of these symbols' ranges, and says whether it is news."""
-        what = _What(error.code, getattr(error, "reason", ""), advised(error))
+        return self._fail(missing, timeframe, _What(error.code, getattr(error, "reason", ""), advised(error)))
+
+    def fail_elsewhere(self, run: RunState) -> bool:
+        """Adds a failure that another worker met, and says whether it is news."""
+        what = _What(run.error_code or "", run.reason or "", run.error_message or "")
+        return self._fail([(ticker, run.range) for ticker in run.symbols], run.timeframe, what)
+
+    def _fail(self, missing: Iterable[tuple[str, Range]], timeframe: Timeframe, what: _What) -> bool:
         is_news = what not in self._failed
         for ticker, one in missing:
             self.forgive([ticker], timeframe, one)

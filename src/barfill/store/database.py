@@ -27,6 +27,7 @@ from barfill.errors import SettingsError, StoreError, StoreFull, StoreUnavailabl
 from barfill.store.embedded import embedded_server
 from barfill.store.failures import PASSING_SQLSTATES, from_driver, translated
 from barfill.store.migrate import migrate
+from barfill.store.queue_schema import install_queue
 from barfill.store.ranges import register_ranges
 
 Connection = psycopg.Connection[TupleRow]
@@ -164,6 +165,7 @@ def open_database(database_url: str | None, home: Path) -> Iterator[Database]:
         stack.enter_context(database)
         database.run(check_version)
         database.run(migrate)
+        database.run(install_queue)
         try:
             yield database
         except StoreUnavailable as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -22,9 +22,14 @@ from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.errors import PageDropped
 from barfill.store.queries import load_queries
+from barfill.store.queue import dequeue, enqueue, remove_stale_entries
 from barfill.store.workers import HEARTBEAT_PATIENCE_S, Worker
 
 SQL = load_queries("runs")
+
+REAPED_MAX = 50
+LOSSES_MAX = 20
+"""A run whose worker died so often may well be what kills them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +47,21 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun(Asked):
-    """A run that is to be made."""
+    """
+    A run that is to be made.
+
+    Attributes:
+        triggered_by: `user`, `cron` or `system`.
+        job_def_id: The definition that it serves, where it serves a single one.
+        priority: The greater, the sooner.
+        is_restart: Whether it goes on where another run broke off: it does not restart again for the same reason.
+    """
 
     job_type: str = "fetch_historical"
     triggered_by: str = "user"
+    job_def_id: int | None = None
+    priority: int = 100
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +77,30 @@ class StoredRun(Asked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedRun(StoredRun):
-    """A run under this worker's epoch, at the page it had reached."""
+    """A run under this worker's epoch, at the page it had reached; the other fields are those of a `NewRun`."""
 
+    job_type: str
+    triggered_by: str
+    job_def_id: int | None
+    priority: int
+    is_restart: bool
     page_token: str | None
     open_symbol_id: int | None
     open_until: datetime | None
     seen_symbol_ids: tuple[int, ...]
     actual_cost: int
     rows_written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState(StoredRun):
+    """How a run stands; `is_free` says that it waits, or that its worker is dead."""
+
+    status: str
+    is_free: bool
+    error_code: str | None
+    reason: str | None
+    error_message: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +113,7 @@ class UnfinishedRun(StoredRun):
 
 
 def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> list[int]:
-    """The ids of the new runs, in the order given; one statement, all or none."""
+    """The ids of the new runs, in the order given, each with its entry in the queue; all or none."""
     rows = [
         {
             "symbol": run.symbols[0] if len(run.symbols) == 1 else None,
@@ -95,10 +127,16 @@ def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> l
             "feed": run.feed,
             "basis": run.basis,
             "triggered_by": run.triggered_by,
+            "job_def_id": run.job_def_id,
+            "priority": run.priority,
+            "is_restart": run.is_restart,
         }
         for run in runs
     ]
-    return sorted(row[0] for row in conn.execute(SQL["create"], {"runs": json.dumps(rows)}))
+    with conn.transaction():
+        ids = sorted(row[0] for row in conn.execute(SQL["create"], {"runs": json.dumps(rows)}))
+        enqueue(conn, ids)
+    return ids
 
 
 def claim_run(
@@ -114,9 +152,15 @@ def claim_run(
     row = conn.execute(SQL["claim"], parameters, binary=True).fetchone()
     if row is None:
         return None
-    token, open_symbol_id, open_until, seen, cost, rows_written = row[_SHARED:]
+    job_type, triggered_by, job_def_id, priority, is_restart, *state = row[_SHARED:]
+    token, open_symbol_id, open_until, seen, cost, rows_written = state
     return ClaimedRun(
         **_shared(row),
+        job_type=job_type,
+        triggered_by=triggered_by,
+        job_def_id=job_def_id,
+        priority=priority,
+        is_restart=is_restart,
         page_token=token,
         open_symbol_id=open_symbol_id,
         open_until=open_until,
@@ -131,35 +175,31 @@ def heartbeat(conn: psycopg.Connection[TupleRow], worker: Worker) -> dict[int, i
     return dict(conn.execute(SQL["beat"], {"worker": worker.id}).fetchall())
 
 
-def requeue_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, *, reason: str, message: str) -> None:
+def postpone_run(
+    conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, wait: timedelta, *, reason: str, message: str
+) -> None:
     """
-    Back into the queue after a failure that passes; counts an attempt.
+    Back into the queue for later, after a failure that passes; counts an attempt.
 
     Raises:
         PageDropped: The run is no longer this worker's.
     """
     parameters = {"run_id": run_id, "epoch": epoch, "reason": reason, "message": message}
-    _fenced(conn.execute(SQL["requeue"], parameters), run_id, epoch)
+    with conn.transaction():
+        _fenced(conn.execute(SQL["postpone"], parameters), run_id, epoch)
+        enqueue(conn, [run_id], wait)
 
 
-def release_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int) -> None:
+def release_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, wait: timedelta = timedelta()) -> None:
     """
-    Back into the queue as it is, for whoever goes on with it: its worker was asked to stop.
+    Back into the queue as it is, for whoever goes on with it: its worker was asked to stop, or has to wait.
 
     Raises:
         PageDropped: The run is no longer this worker's.
     """
-    _fenced(conn.execute(SQL["release"], {"run_id": run_id, "epoch": epoch}), run_id, epoch)
-
-
-def restart_chain(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int) -> None:
-    """
-    Forgets a page token that is no longer good; go on from what is not covered.
-
-    Raises:
-        PageDropped: The run is no longer this worker's.
-    """
-    _fenced(conn.execute(SQL["restart_chain"], {"run_id": run_id, "epoch": epoch}), run_id, epoch)
+    with conn.transaction():
+        _fenced(conn.execute(SQL["release"], {"run_id": run_id, "epoch": epoch}), run_id, epoch)
+        enqueue(conn, [run_id], wait)
 
 
 def fail_run(
@@ -192,13 +232,35 @@ def fail_run(
 
 def cancel_runs(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int], *, reason: str = "") -> list[int]:
     """Cancels those that are not finished, whoever works on them, and gives their ids."""
-    found = conn.execute(SQL["cancel"], {"run_ids": list(run_ids), "reason": reason or None})
-    return [row[0] for row in found]
+    with conn.transaction():
+        ids = [row[0] for row in conn.execute(SQL["cancel"], {"run_ids": list(run_ids), "reason": reason or None})]
+        dequeue(conn, ids)
+    return ids
 
 
 def retry_runs(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> list[int]:
     """Puts failed and cancelled runs back into the queue, to go on where they stopped, and gives their ids."""
-    return [row[0] for row in conn.execute(SQL["retry"], {"run_ids": list(run_ids)})]
+    with conn.transaction():
+        ids = [row[0] for row in conn.execute(SQL["retry"], {"run_ids": list(run_ids)})]
+        enqueue(conn, ids)
+    return ids
+
+
+def reap_runs(conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBEAT_PATIENCE_S) -> list[int]:
+    """
+    Puts runs of dead workers back into the queue, at the page they had reached, and runs that wait without an entry in
+    it; a run that has lost too many workers fails. At most 50 at a time, by one process at a time. Their ids.
+    """
+    with conn.transaction():
+        if conn.execute(SQL["try_reaping"]).fetchone() != (True,):
+            return []
+        parameters = {"patience_s": patience_s, "limit": REAPED_MAX, "losses_max": LOSSES_MAX}
+        conn.execute(SQL["fail_lost"], parameters)
+        conn.execute(SQL["reap"], parameters)
+        remove_stale_entries(conn)
+        ids = [row[0] for row in conn.execute(SQL["list_without_entry"], parameters)]
+        enqueue(conn, ids)
+    return ids
 
 
 def unfinished_runs(
@@ -210,6 +272,16 @@ def unfinished_runs(
         UnfinishedRun(**_shared(row), status=status, worker=worker, is_alive=is_alive)
         for row in found
         for status, worker, is_alive in [row[_SHARED:]]
+    ]
+
+
+def run_states(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> list[RunState]:
+    """How these runs stand, by id."""
+    parameters = {"run_ids": list(run_ids), "patience_s": HEARTBEAT_PATIENCE_S}
+    return [
+        RunState(**_shared(row), status=status, is_free=is_free, error_code=code, reason=reason, error_message=message)
+        for row in conn.execute(SQL["list_states"], parameters, binary=True)
+        for status, is_free, code, reason, message in [row[_SHARED:]]
     ]
 
 

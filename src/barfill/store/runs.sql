@@ -1,14 +1,17 @@
 -- name: create
 -- Many runs at once; the ids come in the order given.
 insert into job_runs (
-    symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by
+    symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by,
+    job_def_id, priority, is_restart
 )
 select
     given.symbol, given.symbols_array, given.symbol_ids, given.timeframe, given.job_type, given.slice_from,
-    given.slice_to, given.provider, given.feed, given.basis, given.triggered_by
+    given.slice_to, given.provider, given.feed, given.basis, given.triggered_by, given.job_def_id, given.priority,
+    given.is_restart
 from rows from (jsonb_to_recordset(%(runs)s::jsonb) as (
     symbol text, symbols_array jsonb, symbol_ids integer[], timeframe text, job_type text, slice_from timestamptz,
-    slice_to timestamptz, provider text, feed text, basis text, triggered_by text
+    slice_to timestamptz, provider text, feed text, basis text, triggered_by text, job_def_id integer,
+    priority integer, is_restart boolean
 )) with ordinality as given
 order by given.ordinality
 returning id;
@@ -29,7 +32,7 @@ and status in ('queued', 'running')
 and (%(seen_epoch)s::integer is null or epoch = %(seen_epoch)s::integer)
 returning
     id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
-    feed, basis, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written;
+    feed, basis, job_type, triggered_by, job_def_id, priority, is_restart, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written;
 
 -- name: beat
 -- The worker lives; the runs that are still its own.
@@ -39,7 +42,7 @@ where worker = %(worker)s
 and status = 'running'
 returning id, epoch;
 
--- name: requeue
+-- name: postpone
 -- Back into the queue after a failure that passes; the pages done so far count.
 update job_runs
 set
@@ -57,19 +60,6 @@ and status = 'running';
 -- Back into the queue as it is: the worker was asked to stop between two pages.
 update job_runs
 set status = 'queued', worker = null, updated_at = clock_timestamp()
-where id = %(run_id)s
-and epoch = %(epoch)s
-and status = 'running';
-
--- name: restart_chain
--- The page token is no longer good: the chain begins anew, pages done so far count.
-update job_runs
-set
-    page_token = null,
-    open_symbol_id = null,
-    open_until = null,
-    seen_symbol_ids = '{}',
-    updated_at = clock_timestamp()
 where id = %(run_id)s
 and epoch = %(epoch)s
 and status = 'running';
@@ -119,27 +109,77 @@ and status in ('queued', 'running')
 returning id;
 
 -- name: list_unfinished
--- Queued and running runs, and whether the worker of each lives: by its lock, which ends with its process, or where
--- it could take none by its heartbeat.
-with held as (
-    select (classid::bigint << 32) | objid::bigint as key
-    from pg_locks
-    where locktype = 'advisory'
-    and objsubid = 1
-    and granted
-    and database = (select oid from pg_database where datname = current_database())
-)
+-- Queued and running runs, and whether the worker of each lives.
 select
     id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
     feed, basis, status, worker,
-    case
-        when worker is null then false
-        when worker_has_lock then hashtextextended(worker, 0) in (select key from held)
-        else coalesce(heartbeat_at > clock_timestamp() - make_interval(secs => %(patience_s)s), false)
-    end as is_alive
+    worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s) as is_alive
 from job_runs
 where status in ('queued', 'running')
 order by id;
+
+-- name: list_states
+-- How some runs stand.
+select
+    id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
+    feed, basis, status,
+    status = 'queued' or status = 'running'
+        and not worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s) as is_free,
+    error_code, reason, error_message
+from job_runs
+where id = any(%(run_ids)s::bigint[])
+order by id;
+
+-- name: try_reaping
+-- One process at a time; the others come again soon.
+select pg_try_advisory_xact_lock(hashtextextended('barfill reaping', 0));
+
+-- name: fail_lost
+-- Runs that have lost so many workers that they may be what kills them.
+update job_runs
+set
+    status = 'failed',
+    error_code = 'WORKER_LOST',
+    reason = 'worker_lost',
+    error_message = format(
+        '%%s workers died while they carried this run out. Look at their logs, then: barfill jobs retry %%s', losses + 1, id
+    ),
+    finished_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+where status = 'running'
+and losses + 1 >= %(losses_max)s
+and not worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s);
+
+-- name: reap
+-- Runs of dead workers wait again, at the page they had reached.
+with dead as (
+    select id
+    from job_runs
+    where status = 'running'
+    and not worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s)
+    order by id
+    limit %(limit)s
+    for update skip locked
+)
+
+update job_runs
+set status = 'queued', worker = null, losses = losses + 1, updated_at = clock_timestamp()
+from dead
+where job_runs.id = dead.id;
+
+-- name: list_without_entry
+-- Runs that wait and that no queue entry will bring to a worker.
+select id
+from job_runs
+where status = 'queued'
+and not exists (
+    select
+    from procrastinate_jobs
+    where procrastinate_jobs.id = job_runs.queue_job_id
+    and procrastinate_jobs.status in ('todo', 'doing')
+)
+order by id
+limit %(limit)s;
 
 -- name: prune
 -- Finished runs of long ago; failed ones stay as long as others.

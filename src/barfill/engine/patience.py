@@ -1,0 +1,40 @@
+"""Which failures put a run off instead of ending it, and for how long."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from barfill.errors import BarfillError
+from barfill.providers.retries import Retry, retry_of
+
+RUN_ATTEMPTS_MAX = 5
+"""How often a worker carries a run out, each time with all the attempts of its requests, before it has failed."""
+FIRST_WAIT_S = 30.0
+WAIT_S_MAX = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """
+    Attributes:
+        attempts_max: How often a run is carried out in all; 1 puts none off.
+        jitter: A factor, so that what failed together does not come back together.
+    """
+
+    attempts_max: int = RUN_ATTEMPTS_MAX
+    jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.5)
+
+    def wait_after(self, error: BarfillError, attempt: int) -> timedelta | None:
+        """
+        How long to put a run off that has failed *attempt* times before; None where it has failed for good.
+
+        Doubles from half a minute up to an hour: five attempts take a quarter of an hour or so.
+        """
+        passes = retry_of(error) in {Retry.ALL, Retry.WAIT}
+        if not passes or attempt + 1 >= self.attempts_max:
+            return None
+        seconds = min(FIRST_WAIT_S * 2.0**attempt, WAIT_S_MAX) * self.jitter()
+        return timedelta(seconds=seconds)

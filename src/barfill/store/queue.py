@@ -1,0 +1,40 @@
+"""
+Entries in the queue of procrastinate, one for each run that waits for a worker.
+
+An entry says only which run, and under which epoch: everything else stands in `job_runs`. It is made in the
+transaction that makes the run wait, so that neither exists without the other; a second entry, or one that outlives its
+run, does no harm, since claiming the run under that epoch gives nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from barfill.store.queries import load_queries
+
+SQL = load_queries("queue")
+
+QUEUE = "bars"
+TASK = "carry_out"
+QUEUE_PATIENCE_S = 60.0
+"""A worker of the queue that has not beaten for so long is dead."""
+
+
+def enqueue(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int], wait: timedelta = timedelta()) -> None:
+    """Makes an entry for each of the runs that wait, to be taken after *wait*; within the caller's transaction."""
+    parameters = {"run_ids": list(run_ids), "wait": wait, "queue": QUEUE, "task": TASK}
+    conn.execute(SQL["enqueue"], parameters)
+
+
+def dequeue(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> None:
+    """Takes back the entries of these runs that no worker has taken yet."""
+    conn.execute(SQL["dequeue"], {"run_ids": list(run_ids)})
+
+
+def remove_stale_entries(conn: psycopg.Connection[TupleRow], *, patience_s: float = QUEUE_PATIENCE_S) -> None:
+    """Removes entries that dead workers had taken."""
+    conn.execute(SQL["remove_stale"], {"patience_s": patience_s})

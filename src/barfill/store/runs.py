@@ -39,6 +39,7 @@ class NewRun:
     basis: str = RAW
     job_type: str = "fetch_historical"
     triggered_by: str = "user"
+    job_def_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> l
             "feed": run.feed,
             "basis": run.basis,
             "triggered_by": run.triggered_by,
+            "job_def_id": run.job_def_id,
         }
         for run in runs
     ]

@@ -1,14 +1,15 @@
 -- name: create
 -- Many runs at once; the ids come in the order given.
 insert into job_runs (
-    symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by
+    symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by,
+    job_def_id
 )
 select
     given.symbol, given.symbols_array, given.symbol_ids, given.timeframe, given.job_type, given.slice_from,
-    given.slice_to, given.provider, given.feed, given.basis, given.triggered_by
+    given.slice_to, given.provider, given.feed, given.basis, given.triggered_by, given.job_def_id
 from rows from (jsonb_to_recordset(%(runs)s::jsonb) as (
     symbol text, symbols_array jsonb, symbol_ids integer[], timeframe text, job_type text, slice_from timestamptz,
-    slice_to timestamptz, provider text, feed text, basis text, triggered_by text
+    slice_to timestamptz, provider text, feed text, basis text, triggered_by text, job_def_id integer
 )) with ordinality as given
 order by given.ordinality
 returning id;

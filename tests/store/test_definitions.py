@@ -56,8 +56,8 @@ def test_series_are_defined_once_and_then_changed(database: Database) -> None:
     assert (urgent.symbols, urgent.timeframe, urgent.window_days, urgent.priority) == (("A",), D1, 30, 200)
     assert [(one.symbols, one.timeframe, one.priority) for one in rest] == [
         (("A",), M15, PRIORITY),
-        (("B",), D1, PRIORITY),
         (("B",), M15, PRIORITY),
+        (("B",), D1, PRIORITY),
     ]
     assert {one.job_type for one in rest if one.timeframe is M15} == {"fetch_intraday"}
     assert urgent.job_type == "fetch_historical"

@@ -4,7 +4,8 @@ insert into job_definitions as stored (symbol, timeframe, window_days, priority)
 select wanted.symbol, wanted_timeframe.name, %(window_days)s, %(priority)s
 from unnest(%(symbols)s::text[]) as wanted (symbol)
 cross join unnest(%(timeframes)s::text[]) as wanted_timeframe (name)
-order by wanted.symbol, wanted_timeframe.name  -- one order for all writers, so that they cannot deadlock
+-- one order for all writers, so that they cannot deadlock; and the one in which people read timeframes
+order by wanted.symbol, array_position(array['m1', 'm5', 'm15', 'm30', 'h1', 'h4', 'd1', 'w1'], wanted_timeframe.name)
 on conflict (symbol, timeframe) do update
 set window_days = excluded.window_days, priority = excluded.priority, enabled = true
 where (stored.window_days, stored.priority, stored.enabled)
@@ -17,7 +18,7 @@ insert into job_definitions as stored (symbol, timeframe, window_days)
 select wanted.symbol, wanted_timeframe.name, %(window_days)s
 from unnest(%(symbols)s::text[]) as wanted (symbol)
 cross join unnest(%(timeframes)s::text[]) as wanted_timeframe (name)
-order by wanted.symbol, wanted_timeframe.name
+order by wanted.symbol, array_position(array['m1', 'm5', 'm15', 'm30', 'h1', 'h4', 'd1', 'w1'], wanted_timeframe.name)
 on conflict (symbol, timeframe) do update
 set enabled = true
 where not stored.enabled
@@ -32,7 +33,7 @@ select
     batch.symbols, wanted_timeframe.name, %(window_days)s, %(priority)s, batch.number, %(total_batches)s
 from jsonb_array_elements(%(batches)s::jsonb) with ordinality as batch (symbols, number)
 cross join unnest(%(timeframes)s::text[]) as wanted_timeframe (name)
-order by batch.number, wanted_timeframe.name
+order by batch.number, array_position(array['m1', 'm5', 'm15', 'm30', 'h1', 'h4', 'd1', 'w1'], wanted_timeframe.name)
 on conflict (timeframe, md5(symbols_array::text)) where symbols_array is not null do update
 set
     window_days = excluded.window_days,

@@ -118,7 +118,7 @@ def open_runs(conn: psycopg.Connection[TupleRow], *, queued_max: int) -> list[Li
 
 def count_by_status(conn: psycopg.Connection[TupleRow], wanted: RunFilter = ALL_RUNS) -> dict[Status, int]:
     """How many runs there are in each state, in the order in which a run goes through them."""
-    counts = dict(conn.execute(SQL["count_runs"], _parameters(wanted)).fetchall())
+    counts: dict[Status, int] = dict(conn.execute(SQL["count_runs"], _parameters(wanted)).fetchall())
     return {status: counts[status] for status in STATUSES if status in counts}
 
 

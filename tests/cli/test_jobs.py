@@ -330,7 +330,7 @@ def test_definitions_are_added_listed_switched_and_removed(shell: Shell, databas
 
 def test_batches_are_defined_from_a_watchlist(shell: Shell, database: Database) -> None:
     """Each says which it is of how many; --symbol finds the batch that holds one, but changes none."""
-    shell("watchlist", "add", "tech", "AAPL", "MSFT", "SPY", "--unchecked")
+    shell("watchlist", "add", "tech", "AAPL", "MSFT", "SPY", "--unchecked", "--no-jobs")
 
     added = shell("jobs", "definitions", "add", "--watchlist", "tech", "--timeframe", "1d", "--batch-size", "2")
     again = shell("jobs", "definitions", "add", "--watchlist", "tech", "--timeframe", "1d", "--batch-size", "2")
@@ -359,6 +359,48 @@ def test_mistakes_with_definitions_are_one_sentence(shell: Shell, database: Data
     assert "There is no job definition 999. Nothing was changed." in number.stderr
     assert "no watchlist 'nope'" in watchlist.stderr
     assert database.run(list_definitions) == [one]
+
+
+def test_a_watchlist_defines_what_is_kept_complete(shell: Shell, database: Database) -> None:
+    """The timeframes and the window of the settings; a definition that is there keeps what people set in it."""
+    settings = {"DEFAULT_TIMEFRAMES": "1d,15Min", "DEFAULT_WINDOW_DAYS": "90"}
+    add(database, "AAPL")
+    shell("jobs", "definitions", "add", "AAPL", "--timeframe", "1d", "--days", "7")
+
+    added = shell("watchlist", "add", "tech", "AAPL", "--unchecked", **settings)
+    imported = shell("watchlist", "import", "tech", "-", "--unchecked", stdin="AAPL\nMSFT\n", **settings)
+    without = shell("watchlist", "add", "tech", "SPY", "--unchecked", "--no-jobs", **settings)
+
+    assert added.stdout.splitlines()[-1] == "Job definitions: 1 added, 1 as before (15m 1d; 90 days)."
+    assert imported.stdout.splitlines()[-1] == "Job definitions: 2 added, 2 as before (15m 1d; 90 days)."
+    assert "Job definitions" not in without.stdout
+    assert [(one.symbols[0], one.timeframe.label, one.window_days) for one in database.run(list_definitions)] == [
+        ("AAPL", "1d", 7),
+        ("AAPL", "15m", 90),
+        ("MSFT", "15m", 90),
+        ("MSFT", "1d", 90),
+    ]
+
+
+def test_leaving_the_last_watchlist_switches_definitions_off(shell: Shell, database: Database) -> None:
+    """By removal or with the list; --no-jobs leaves them on; adding again switches them on."""
+    daily = {"DEFAULT_TIMEFRAMES": "1d"}
+    for name, tickers in (("tech", ["AAPL", "MSFT", "SPY"]), ("more", ["MSFT"])):
+        shell("watchlist", "add", name, *tickers, "--unchecked", **daily)
+
+    removed = shell("watchlist", "remove", "tech", "AAPL", "MSFT")
+    kept = shell("watchlist", "remove", "tech", "SPY", "--no-jobs")
+    off = [one.symbols[0] for one in database.run(list_definitions, is_enabled=False)]
+    deleted = shell("watchlist", "delete", "more")
+    again = shell("watchlist", "add", "tech", "AAPL", "--unchecked", **daily)
+
+    switched = "Switched 1 job definition off, of symbols that are on no watchlist any more.\n"
+    assert removed.stdout == "Took 2 symbols off 'tech'.\n" + switched
+    assert kept.stdout == "Took 1 symbol off 'tech'.\n"
+    assert off == ["AAPL"]
+    assert deleted.stdout == "Deleted the watchlist 'more'.\n" + switched
+    assert again.stdout.splitlines()[-1] == "Job definitions: 0 added, 1 changed (1d; 730 days)."
+    assert [one.symbols[0] for one in database.run(list_definitions, is_enabled=True)] == ["AAPL", "SPY"]
 
 
 @pytest.mark.parametrize(

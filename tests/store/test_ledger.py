@@ -171,8 +171,10 @@ def test_sessions_behind_counts_closed_sessions_only(database: Database) -> None
     (a,) = add(database, "A")
     query(
         database,
-        """insert into sessions select 'XNYS', day, day + time '14:30', day + time '21:00'
-        from generate_series(current_date - 3, current_date + 3, interval '1 day') as day""",
+        """insert into sessions
+        select 'XNYS', day, (day + time '14:30') at time zone 'UTC', (day + time '21:00') at time zone 'UTC'
+        from generate_series(-3, 3) as number,
+        lateral (select (now() at time zone 'UTC')::date + number) as days (day)""",
     )
     now = database.now()
     database.run(write_derived, write({a: {0: 10}}))

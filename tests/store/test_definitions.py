@@ -310,6 +310,18 @@ def test_seeding_from_sql_makes_and_changes_one_definition(database: Database) -
     assert (other.id, other.timeframe, other.job_type) == (third, D1, "fetch_historical")
 
 
+def test_seeding_switches_on_what_is_off(database: Database) -> None:
+    """
+    Also where window and priority are the same.
+    """
+    add(database, "A")
+    seeded = query(database, SEED, "A", "1h")
+    query(database, "update job_definitions set enabled = false")
+
+    assert query(database, SEED, "A", "1h") == seeded
+    assert [one.enabled for one in database.run(list_definitions)] == [True]
+
+
 def test_seeding_what_is_so_already_writes_nothing(database: Database) -> None:
     """
     A chart may ask every few seconds: no new version of the row, no number taken from the sequence.

@@ -4,7 +4,7 @@ Every error barfill raises on purpose, in one tree.
 BarfillError
 ├─ SettingsError
 ├─ InvalidInput (ValueError)    UnknownTimeframe, NaiveTimestamp, EmptyRange, OutsideCalendar
-├─ NotFound (LookupError)       SymbolNotFound
+├─ NotFound (LookupError)       SymbolNotFound, JobRunNotFound, DefinitionNotFound
 ├─ ProviderError                knows provider, request (without its secrets) and status
 │  ├─ ProviderUnavailable, ProviderTimeout   refused or 5xx; too slow: tried again, the attempt counts
 │  ├─ RateLimited               429: waits as told, tells all workers, spends no attempt
@@ -75,6 +75,14 @@ class SymbolNotFound(NotFound):
     """No provider and no table knows the symbol."""
 
     code = "SYMBOL_NOT_FOUND"
+
+
+class JobRunNotFound(NotFound):
+    """There is no run of that id, or no longer."""
+
+
+class DefinitionNotFound(NotFound):
+    """There is no job definition of that id."""
 
 
 class ProviderError(BarfillError):

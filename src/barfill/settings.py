@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
-from barfill.errors import SettingsError
+from barfill.core.timeframe import Timeframe
+from barfill.errors import SettingsError, UnknownTimeframe
 
 FILE_NAME = "barfill.toml"
 PAGE_SIZE_MAX = 10_000
 CONCURRENT_JOBS_MAX = 64
 REQUESTS_PER_MINUTE_MAX = 100_000
+DAYS_MAX = 36_500
 
 _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 _TRUE = ("true", "1", "yes", "on")
@@ -126,6 +128,16 @@ def _whole(least: int, most: int) -> Kind:
     return Kind(f"whole number, {least:,} to {most:,}", int, parse)
 
 
+def _timeframes(text: str) -> tuple[Timeframe, ...]:
+    try:
+        wanted = {Timeframe.parse(part) for part in text.split(",") if part.strip()}
+    except UnknownTimeframe:
+        raise ValueError("names an unknown timeframe. Use some of 1m,5m,15m,30m,1h,4h,1d,1w") from None
+    if not wanted:
+        raise ValueError("names no timeframe. Use some of 1m,5m,15m,30m,1h,4h,1d,1w")
+    return tuple(timeframe for timeframe in Timeframe if timeframe in wanted)
+
+
 def _database_url(text: str) -> str:
     try:
         parts = urlsplit(_text(text))
@@ -169,6 +181,7 @@ _HTTP_URL = Kind("URL", str, _base_url)
 _PATH = Kind("directory", str, _path)
 _KEY = Kind("text", str, _key)
 _SWITCH = Kind("true or false", bool, _bool)
+_TIMEFRAMES = Kind("timeframes, with commas", str, _timeframes)
 
 
 def _setting(
@@ -270,6 +283,27 @@ class Settings:
         5,
         unit="slices",
     )
+    default_timeframes: tuple[Timeframe, ...] = _setting(
+        "DEFAULT_TIMEFRAMES",
+        _TIMEFRAMES,
+        "What is kept complete of a symbol that is put on a watchlist.",
+        tuple(Timeframe),
+        shown_default="1m,5m,15m,30m,1h,4h,1d,1w",
+    )
+    default_window_days: int = _setting(
+        "DEFAULT_WINDOW_DAYS",
+        _whole(1, DAYS_MAX),
+        "How far back it is kept complete.",
+        730,
+        unit="days",
+    )
+    job_runs_retention_days: int = _setting(
+        "JOB_RUNS_RETENTION_DAYS",
+        _whole(1, DAYS_MAX),
+        "How long finished runs are remembered when 'barfill jobs prune' clears them away.",
+        90,
+        unit="days",
+    )
     barfill_api_key: str | None = _setting(
         "BARFILL_API_KEY",
         _KEY,
@@ -298,6 +332,8 @@ class Settings:
             return f"set ({len(str(value))} characters)"
         if isinstance(value, Path):
             return shown_path(value)
+        if isinstance(value, tuple):
+            return ",".join(timeframe.label for timeframe in value)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     @property

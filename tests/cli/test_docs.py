@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from barfill import __version__, errors
+from barfill.cli.advice import ADVICE
 from barfill.cli.main import COMMANDS
 from barfill.settings import SETTINGS
 
@@ -50,6 +51,13 @@ def test_every_error_code_is_documented(code: str) -> None:
     assert f"| `{code}` |" in text_of("docs/reference/errors.md")
 
 
+def test_advice_is_what_the_reference_says() -> None:
+    """`barfill jobs show` tells the last column of the errors' table, for every code in it."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \|.*\| (.+?) \|$", text_of("docs/reference/errors.md"), re.MULTILINE)
+
+    assert dict(rows) == dict(ADVICE)
+
+
 def test_every_reason_is_documented() -> None:
     """The words that tell cases of one code apart are stable, so they are written down."""
     sources = [path.read_text() for path in (ROOT / "src" / "barfill").rglob("*.py") if "simulate" not in path.parts]
@@ -73,14 +81,17 @@ def test_every_command_is_documented(command: str) -> None:
 
 
 def test_every_relation_and_its_columns_are_documented() -> None:
-    """As the first migration makes them."""
-    schema = text_of("src/barfill/store/migrations/0001_spine.sql")
+    """As the migrations make them, functions for users too."""
+    migrations = sorted((ROOT / "src" / "barfill" / "store" / "migrations").glob("*.sql"))
+    schema = "\n".join(path.read_text(encoding="utf-8") for path in migrations)
     tables = re.findall(r"^create (?:table|view) (\w+)", schema, re.MULTILINE)
+    functions = re.findall(r"^create function (\w+)\((?!\) returns trigger)", schema, re.MULTILINE)
 
     documented = text_of("docs/reference/tables.md")
 
     partitions = re.compile(r"ohlc_bars_[mhdw]\d+")
     assert [name for name in tables if f"`{name}`" not in documented and not partitions.fullmatch(name)] == []
+    assert [name for name in functions if f"`{name}(" not in documented] == []
 
 
 @pytest.mark.parametrize("name", requirements())

@@ -21,6 +21,10 @@ REPORTING = (
     ("sql",),
     ("symbols", "list"),
     ("watchlist", "list"),
+    ("jobs", "list"),
+    ("jobs", "show"),
+    ("jobs", "watch"),
+    ("jobs", "definitions", "list"),
 )
 
 
@@ -36,11 +40,14 @@ def find(*path: str) -> click.Command:
 
 def leaves() -> list[tuple[str, ...]]:
     """All commands that do something, by their words."""
-    found: list[tuple[str, ...]] = []
-    for name in COMMANDS:
-        command = find(name)
-        found += [(name, sub) for sub in command.commands] if isinstance(command, click.Group) else [(name,)]
-    return found
+    return [leaf for name in COMMANDS for leaf in below(name)]
+
+
+def below(*path: str) -> list[tuple[str, ...]]:
+    command = find(*path)
+    if not isinstance(command, click.Group):
+        return [path]
+    return [leaf for name in command.commands for leaf in below(*path, name)]
 
 
 def test_help_lists_every_command_with_its_own_words() -> None:
@@ -104,6 +111,15 @@ def test_every_command_that_reports_can_print_json(path: tuple[str, ...]) -> Non
         (["gaps", "--kind", "odd"], "'odd' is not"),
         (["sql", "select 1", "--csv", "--json"], "exclude each other"),
         (["watchlist", "create", "-x"], "-x"),
+        (["jobs", "list", "--status", "odd"], "'odd' is not"),
+        (["jobs", "list", "--timeframe", "7m"], "Timeframe '7m' is unknown"),
+        (["jobs", "show", "abc"], "'abc' is not"),
+        (["jobs", "retry"], "No runs are named. Give their ids (see: barfill jobs list), or --failed"),
+        (["jobs", "cancel", "1", "--queued"], "Runs are named and --queued is given"),
+        (["jobs", "watch", "--every", "0"], "--every"),
+        (["jobs", "definitions", "add"], "Name symbols, or give --watchlist"),
+        (["jobs", "definitions", "add", "AAPL", "--priority", "1001"], "--priority"),
+        (["jobs", "definitions", "enable", "1", "--symbol", "AAPL"], "Give ids (see: barfill jobs definitions list)"),
         (["simulate", "--port", "99999"], "99999"),
     ],
 )

@@ -34,7 +34,7 @@ def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
 
 def test_what_cannot_be_removed_is_named(shell: Shell) -> None:
     """A symbol that is not known, and one that is not on the list; exit code 1."""
-    shell("watchlist", "add", "tech", "AAPL", "SPY", "--unchecked")
+    shell("watchlist", "add", "tech", "AAPL", "SPY", "--unchecked", "--no-jobs")
 
     unknown = shell("symbols", "remove", "NOPE")
     absent = shell("watchlist", "remove", "tech", "SPY", "MSFT", "GOOG")

@@ -24,6 +24,7 @@ COMMANDS = {
     "backfill": "Fetch what is missing, so that the database is complete.",
     "status": "How complete each symbol is, and how far behind.",
     "gaps": "Expected bars that are not there, each with its reason.",
+    "jobs": "Job runs and definitions: list, show, watch, retry, cancel.",
     "symbols": "Add, list, remove and import symbols.",
     "watchlist": "Named lists of symbols.",
     "sql": "A prompt on the database, or one statement.",

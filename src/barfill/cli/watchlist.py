@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from barfill.cli.definitions import defined_line
 from barfill.cli.inputs import SymbolRow, parse_tickers
 from barfill.cli.opening import open_store
 from barfill.cli.symbols import EXIT_FAILED, add_rows, open_store_for, read_symbol_file, report_added, unchecked_option
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
 from barfill.errors import InvalidInput
-from barfill.settings import read_settings
+from barfill.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from barfill.store.database import Database
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._\-]{0,63}")
+
+no_jobs_option = click.option("--no-jobs", "without_jobs", is_flag=True, help="Leave the job definitions as they are.")
 
 
 @click.group()
@@ -55,40 +61,49 @@ def create(name: str) -> int:
 @click.argument("name")
 @click.argument("tickers", nargs=-1, required=True, metavar="SYMBOL...")
 @unchecked_option
-def add(name: str, tickers: tuple[str, ...], is_unchecked: bool) -> int:
+@no_jobs_option
+def add(name: str, tickers: tuple[str, ...], is_unchecked: bool, without_jobs: bool) -> int:
     """
     Put symbols on a list; list and symbols are made where they are new.
 
+    Their default timeframes get job definitions, so that they are kept complete: see 'barfill jobs definitions'.
+
     \b
-    Example:
+    Examples:
       barfill watchlist add tech AAPL MSFT
+      barfill watchlist add ideas NVDA --no-jobs
     """
-    return _add(_checked_name(name), [SymbolRow(ticker) for ticker in parse_tickers(tickers)], is_unchecked)
+    rows = [SymbolRow(ticker) for ticker in parse_tickers(tickers)]
+    return _add(_checked_name(name), rows, is_unchecked=is_unchecked, without_jobs=without_jobs)
 
 
 @watchlist.command(name="import")
 @click.argument("name")
 @click.argument("file", type=click.File(encoding="utf-8", errors="replace"))
 @unchecked_option
-def import_(name: str, file: TextIO, is_unchecked: bool) -> int:
+@no_jobs_option
+def import_(name: str, file: TextIO, is_unchecked: bool, without_jobs: bool) -> int:
     """
     Put the symbols that FILE lists on a list; - reads standard input.
 
-    FILE is written as for 'barfill symbols import'.
+    FILE is written as for 'barfill symbols import'. Job definitions are made as by 'barfill watchlist add'.
 
     \b
     Example:
       barfill watchlist import sp500 sp500.csv
     """
-    return _add(_checked_name(name), read_symbol_file(file), is_unchecked)
+    return _add(_checked_name(name), read_symbol_file(file), is_unchecked=is_unchecked, without_jobs=without_jobs)
 
 
 @watchlist.command()
 @click.argument("name")
 @click.argument("tickers", nargs=-1, required=True, metavar="SYMBOL...")
-def remove(name: str, tickers: tuple[str, ...]) -> int:
+@no_jobs_option
+def remove(name: str, tickers: tuple[str, ...], without_jobs: bool) -> int:
     """
     Take symbols off a list; the symbols and their bars stay.
+
+    The job definitions of those that are on no list any more are switched off.
 
     \b
     Example:
@@ -99,9 +114,12 @@ def remove(name: str, tickers: tuple[str, ...]) -> int:
         from barfill.store.watchlists import read_watchlist, remove_from_watchlist  # noqa: PLC0415  slow to load
 
         members = {symbol.ticker: symbol.id for symbol in database.run(read_watchlist, name)}
-        count = database.run(remove_from_watchlist, name, [members[one] for one in wanted if one in members])
+        taken = [members[one] for one in wanted if one in members]
+        count = database.run(remove_from_watchlist, name, taken)
+        switched_off = 0 if without_jobs else _disable_unlisted(database, taken)
     if count:
         click.echo(f"Took {counted(count, 'symbol')} off {name!r}.")
+    _report_switched_off(switched_off)
     absent = [ticker for ticker in wanted if ticker not in members]
     if absent:
         say(f"Not on {name!r}: {', '.join(absent)}. See: barfill watchlist list {shlex.quote(name)}")
@@ -110,19 +128,25 @@ def remove(name: str, tickers: tuple[str, ...]) -> int:
 
 @watchlist.command()
 @click.argument("name")
-def delete(name: str) -> int:
+@no_jobs_option
+def delete(name: str, without_jobs: bool) -> int:
     """
     Delete a list; its symbols and their bars stay.
+
+    The job definitions of symbols that are on no list any more are switched off.
 
     \b
     Example:
       barfill watchlist delete tech
     """
     with open_store(read_settings()) as database:
-        from barfill.store.watchlists import delete_watchlist  # noqa: PLC0415  slow to load
+        from barfill.store.watchlists import delete_watchlist, read_watchlist  # noqa: PLC0415  slow to load
 
+        members = [symbol.id for symbol in database.run(read_watchlist, name)]
         database.run(delete_watchlist, name)
+        switched_off = 0 if without_jobs else _disable_unlisted(database, members)
     click.echo(f"Deleted the watchlist {name!r}.")
+    _report_switched_off(switched_off)
     return 0
 
 
@@ -164,19 +188,44 @@ def _show_lists(counts: dict[str, int], *, as_json: bool) -> int:
     return 0
 
 
-def _add(name: str, rows: Sequence[SymbolRow], is_unchecked: bool) -> int:
+def _add(name: str, rows: Sequence[SymbolRow], *, is_unchecked: bool, without_jobs: bool) -> int:
     settings = read_settings()
     with open_store_for(settings, is_unchecked=is_unchecked) as database:
         from barfill.store.watchlists import add_to_watchlist, create_watchlist  # noqa: PLC0415  slow to load
 
         found, added, refused = add_rows(settings, database, rows, is_unchecked=is_unchecked)
         count = 0
+        jobs_line = ""
         if found:
             database.run(create_watchlist, name)
             count = database.run(add_to_watchlist, name, [symbol.id for symbol in found.values()])
+            jobs_line = "" if without_jobs else _define(settings, database, list(found))
     code = report_added(found, added, refused)
-    click.echo(f"Put {counted(count, 'symbol')} on {name!r}. Fill them with: barfill backfill --watchlist {name}")
+    quoted = shlex.quote(name)
+    click.echo(f"Put {counted(count, 'symbol')} on {name!r}. Fill them with: barfill backfill --watchlist {quoted}")
+    if jobs_line:
+        click.echo(jobs_line)
     return code
+
+
+def _define(settings: Settings, database: Database, tickers: Sequence[str]) -> str:
+    """Sees to it that the default timeframes have definitions; what became of it."""
+    from barfill.store.definitions import seed_series  # noqa: PLC0415  slow to load
+
+    timeframes, days = settings.default_timeframes, settings.default_window_days
+    done = database.run(seed_series, tickers, timeframes, window_days=days)
+    return defined_line(done, len(tickers) * len(timeframes), timeframes, days)
+
+
+def _disable_unlisted(database: Database, symbol_ids: Sequence[int]) -> int:
+    from barfill.store.definitions import disable_unlisted  # noqa: PLC0415  slow to load
+
+    return database.run(disable_unlisted, symbol_ids)
+
+
+def _report_switched_off(count: int) -> None:
+    if count:
+        click.echo(f"Switched {counted(count, 'job definition')} off, of symbols that are on no watchlist any more.")
 
 
 def _checked_name(name: str) -> str:

@@ -1,0 +1,87 @@
+-- name: list_runs
+-- The newest first. A running one is alive as long as its worker's lock, which ends with the process, or, where the
+-- worker could take none, while its heartbeat is young.
+with held as (
+    select (classid::bigint << 32) | objid::bigint as key
+    from pg_locks
+    where locktype = 'advisory'
+    and objsubid = 1
+    and granted
+    and database = (select oid from pg_database where datname = current_database())
+)
+select
+    id,
+    job_def_id,
+    symbols_array,
+    timeframe,
+    job_type,
+    slice_from,
+    slice_to,
+    status,
+    case
+        when worker is null or status <> 'running' then false
+        when worker_has_lock then hashtextextended(worker, 0) in (select key from held)
+        else coalesce(heartbeat_at > clock_timestamp() - make_interval(secs => %(patience_s)s), false)
+    end as is_alive,
+    progress_percent,
+    rows_written,
+    rows_received,
+    provider,
+    feed,
+    basis,
+    actual_cost,
+    attempt,
+    error_code,
+    error_message,
+    reason,
+    triggered_by,
+    epoch,
+    worker,
+    heartbeat_at,
+    page_no,
+    page_token,
+    request_id,
+    created_at,
+    started_at,
+    finished_at,
+    updated_at
+from job_runs
+where (%(ids)s::bigint[] is null or id = any(%(ids)s::bigint[]))
+and (%(statuses)s::text[] is null or status = any(%(statuses)s::text[]))
+and (%(symbol_id)s::integer is null or symbol_ids @> array[%(symbol_id)s::integer])
+and (%(timeframes)s::text[] is null or timeframe = any(%(timeframes)s::text[]))
+order by id desc
+limit %(limit)s;
+
+-- name: count_runs
+-- How many there are by status, of those that would be listed.
+select status, count(*)
+from job_runs
+where (%(statuses)s::text[] is null or status = any(%(statuses)s::text[]))
+and (%(symbol_id)s::integer is null or symbol_ids @> array[%(symbol_id)s::integer])
+and (%(timeframes)s::text[] is null or timeframe = any(%(timeframes)s::text[]))
+group by status;
+
+-- name: next_in_queue
+-- The ids of the runs that have waited longest.
+select id
+from job_runs
+where status = 'queued'
+order by id
+limit %(limit)s;
+
+-- name: with_status
+-- The ids of all runs that are in one state.
+select id
+from job_runs
+where status = %(status)s
+order by id;
+
+-- name: ended_since
+-- How the runs ended that ended since.
+select
+    count(*) filter (where status = 'success'),
+    count(*) filter (where status = 'failed'),
+    count(*) filter (where status = 'cancelled')
+from job_runs
+where finished_at >= %(since)s;

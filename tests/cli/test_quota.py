@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from barfill.simulate import SimulatedExchange
 from tests.cli.conftest import KEY, Shell
 
-DAY = ("--start", "2026-06-01", "--end", "2026-06-02")
 WEEK = ("--start", "2026-06-01", "--end", "2026-06-06")
 
 
@@ -109,7 +108,7 @@ def test_two_backfills_at_once_share_the_limit(shell: Shell, exchange: Simulated
     with ThreadPoolExecutor(2) as both:
         running = [
             both.submit(
-                shell, "backfill", ticker, "--timeframe", "1m", *DAY, ALPACA_PAGE_SIZE="100", ALPACA_DAILY_BUDGET="6"
+                shell, "backfill", ticker, "--timeframe", "1m", *WEEK, ALPACA_PAGE_SIZE="100", ALPACA_DAILY_BUDGET="6"
             )
             for ticker in ("AAPL", "MSFT")
         ]

@@ -1,4 +1,4 @@
-"""`python -m bench`: the speed of the main job, beside what PostgreSQL takes of the same rows."""
+"""`python -m bench`: the speed of the main job, beside what PostgreSQL takes of the same rows; and the rate used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import psycopg
 
+from bench import quota
 from bench.machinery import private_server, simulated_exchange
 from bench.report import rendered
 from bench.rounds import measure
@@ -22,7 +23,13 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a small run that only shows that everything works")
     parser.add_argument("--rounds", type=int, help="how many rounds the medians are of")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    parser.add_argument("--quota", action="store_true", help="only how much of the allowed rate is used: ten minutes")
     options = parser.parse_args()
+    shift = quota.SMOKE if options.smoke else quota.FULL
+    if options.quota:
+        with private_server() as server_url:
+            print(quota.rendered_use(quota.measure_use(server_url, shift)))
+        return
     work, small = (SMOKE, ALPACA_PY_SMOKE) if options.smoke else (FULL, ALPACA_PY)
     work = replace(work, rounds=options.rounds or work.rounds)
     load = os.getloadavg()[0]
@@ -30,12 +37,15 @@ def main() -> None:
         with psycopg.connect(server_url) as conn:
             server = conn.info.server_version // 10_000
         results = measure(exchange_url, server_url, work, small, _tell)
+        _tell(f"using the rate for {shift.seconds:.0f} s")
+        use = quota.measure_use(server_url, shift)
     print(
         f"{len(work.tickers)} symbols, minute bars, pages of 10,000 rows as gzip, loopback; median of {work.rounds}.\n"
         f"CPython {platform.python_version()}, embedded PostgreSQL {server}, fsync on; "
         f"{os.cpu_count()} cores, load before {load:.1f}.\n"
     )
     print(rendered(results, is_markdown=options.markdown))
+    print("\n" + quota.rendered_use(use))
 
 
 def _tell(text: str) -> None:

@@ -22,14 +22,15 @@ from barfill.store.embedded import embedded_server
 from barfill.store.migrate import migrate
 
 _EXPORT = "export ALPACA_BASE_URL="
-_SIMULATE = ["simulate", "--port", "0", "--plan", "paid", "--requests-per-minute", "1000000"]
+_SIMULATE = ["simulate", "--port", "0", "--plan", "paid", "--requests-per-minute"]
+_NO_LIMIT = 1_000_000
 _numbers = count(1)
 
 
 @contextmanager
-def simulated_exchange() -> Iterator[str]:
+def simulated_exchange(*, requests_per_minute: int = _NO_LIMIT) -> Iterator[str]:
     """The base URL of an exchange that runs in a process of its own as long as the block."""
-    command = [sys.executable, "-m", "barfill.cli.main", *_SIMULATE]
+    command = [sys.executable, "-m", "barfill.cli.main", *_SIMULATE, str(requests_per_minute)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -15,6 +15,7 @@ BarfillError
 │  ├─ RequestTooLong            414: the batch is halved
 │  ├─ StalePageToken            400: the token is no longer good; go on from what is not covered
 │  └─ BadResponse               does not parse, or breaks a hard rule
+├─ DailyBudgetSpent             bulk work ends here and goes on tomorrow
 └─ StoreError                   StoreUnavailable, StoreFull, StoreReadOnly, SchemaOutdated, SeriesConflict, PageDropped
 
 What happens next follows from the class: `code` is the documented error_code, `is_transient` says whether the
@@ -218,6 +219,21 @@ class BadResponse(ProviderError):
     """The answer does not parse, or breaks a hard rule; `reason` says which."""
 
     code = "BAD_RESPONSE"
+
+
+class DailyBudgetSpent(BarfillError):
+    """
+    The day's requests are used up; nothing more is sent before 00:00 UTC.
+
+    Args:
+        day_budget: How many were allowed.
+    """
+
+    code = "BUDGET_SPENT"
+
+    def __init__(self, message: str, *, day_budget: int) -> None:
+        super().__init__(message)
+        self.day_budget = day_budget
 
 
 class StoreError(BarfillError):

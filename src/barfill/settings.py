@@ -29,6 +29,7 @@ PAGE_SIZE_MAX = 10_000
 CONCURRENT_JOBS_MAX = 64
 REQUESTS_PER_MINUTE_MAX = 100_000
 DAYS_MAX = 36_500
+DAILY_BUDGET_MAX = 100_000_000
 
 _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 _TRUE = ("true", "1", "yes", "on")
@@ -268,6 +269,14 @@ class Settings:
         "How many bars one request asks for at most.",
         PAGE_SIZE_MAX,
         unit="bars",
+    )
+    alpaca_daily_budget: int | None = _setting(
+        "ALPACA_DAILY_BUDGET",
+        _whole(1, DAILY_BUDGET_MAX),
+        "No more requests than this in a day (UTC), by all processes together.",
+        None,
+        shown_default="no bound",
+        unit="requests per day",
     )
     resample_h1_from_m15: bool = _setting(
         "RESAMPLE_H1_FROM_M15",

@@ -17,8 +17,11 @@ from barfill.settings import Settings
 if TYPE_CHECKING:
     from barfill.engine.backfill import Backfill
     from barfill.engine.events import BackfillListener
+    from barfill.engine.quota import Purpose
     from barfill.errors import ProviderError
+    from barfill.providers.base import Provider
     from barfill.providers.client import ProviderClient
+    from barfill.providers.limiter import Quota
     from barfill.store.database import Database
 
 PROVIDERS = ("alpaca",)
@@ -45,9 +48,19 @@ def check_provider(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_client(settings: Settings, listener: BackfillListener | None = None) -> AsyncIterator[ProviderClient]:
+async def open_client(
+    settings: Settings,
+    database: Database | None,
+    listener: BackfillListener | None = None,
+    *,
+    purpose: Purpose = "bulk",
+) -> AsyncIterator[ProviderClient]:
     """
     Alpaca with the keys of the settings, its connections closed at the end; waits are told to *listener*.
+
+    Args:
+        database: Shares the key's quota among all processes; None where there is none, for a few requests.
+        purpose: Interactive requests go before bulk ones.
 
     Raises:
         SettingsError: The keys are not set.
@@ -56,7 +69,6 @@ async def open_client(settings: Settings, listener: BackfillListener | None = No
     from barfill.providers.alpaca import Alpaca  # noqa: PLC0415
     from barfill.providers.client import ProviderClient  # noqa: PLC0415
     from barfill.providers.http import HttpClient  # noqa: PLC0415
-    from barfill.providers.limiter import SlidingQuota  # noqa: PLC0415
 
     told = listener or SilentListener()
     key, secret = settings.alpaca_keys()
@@ -70,19 +82,44 @@ async def open_client(settings: Settings, listener: BackfillListener | None = No
         requests_per_minute=settings.alpaca_requests_per_minute,
     )
 
-    async def told_sleep(seconds: float) -> None:
-        told.waiting(seconds, "the rate limit")
-        await asyncio.sleep(seconds)
-
     def on_wait(seconds: float, error: ProviderError) -> None:
         told.waiting(seconds, str(error))
 
-    quota = SlidingQuota(provider.capabilities.requests_per_minute, sleep=told_sleep)
+    quota = _quota(settings, provider, key, database, told, purpose)
     client = ProviderClient(provider, HttpClient(provider.base_urls), quota, on_wait=on_wait)
     try:
         yield client
     finally:
         await client.aclose()
+
+
+def _quota(
+    settings: Settings,
+    provider: Provider,
+    key: str,
+    database: Database | None,
+    told: BackfillListener,
+    purpose: Purpose,
+) -> Quota:
+    from barfill.engine.quota import SharedQuota, key_id_of  # noqa: PLC0415
+    from barfill.providers.limiter import SlidingQuota  # noqa: PLC0415
+    from barfill.store.quota import QuotaTerms  # noqa: PLC0415
+
+    limit = provider.capabilities.requests_per_minute
+    if database is None:
+        return SlidingQuota(limit)
+
+    async def told_sleep(seconds: float, reason: str) -> None:
+        told.waiting(seconds, reason)
+        await asyncio.sleep(seconds)
+
+    terms = QuotaTerms(
+        provider=provider.name,
+        key_id=key_id_of(provider.name, key),
+        requests_per_minute=limit,
+        day_budget=settings.alpaca_daily_budget,
+    )
+    return SharedQuota(database, terms, purpose=purpose, sleep=told_sleep)
 
 
 def make_backfill(

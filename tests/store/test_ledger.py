@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
@@ -183,6 +184,38 @@ def test_sessions_behind_counts_closed_sessions_only(database: Database) -> None
 
     closed_today = int(now.hour >= 21)
     assert (row.days_behind, row.sessions_behind) == (2, 1 + closed_today)
+
+
+@pytest.mark.parametrize(("session_closes_in", "behind"), [(timedelta(hours=1), 0), (timedelta(hours=-1), 2)])
+def test_a_week_is_behind_once_it_is_over(database: Database, session_closes_in: timedelta, behind: int) -> None:
+    """
+    Weeks count when their last session has closed: before that their bar cannot be there.
+    """
+    (a,) = add(database, "A")
+    closes_at = database.now() + session_closes_in
+    monday = closes_at.date() - timedelta(days=closes_at.weekday())
+    with database.connection() as conn:
+        for day, end in ((monday, closes_at - timedelta(days=4)), (monday + timedelta(days=4), closes_at)):
+            conn.execute("insert into sessions values ('XNYS', %s, %s, %s)", (day, end - timedelta(hours=6), end))
+    database.run(write_derived, replace(write({a: {0: 10}}), timeframe=Timeframe.W1))
+    newest = datetime.combine(monday - timedelta(days=7), time(), UTC)
+    query(database, "update series set newest_ts = %s, oldest_ts = %s", newest, newest)
+
+    (row,) = database.run(read_status)
+
+    assert row.sessions_behind == behind
+
+
+def test_a_series_without_bars_is_behind_by_no_number(database: Database) -> None:
+    """
+    Where nothing is stored there is nothing to count from.
+    """
+    (a,) = add(database, "A")
+    database.run(note_failure, [a], Timeframe.D1, feed="sip", error_code="TIMEOUT", message="slow")
+
+    (row,) = database.run(read_status)
+
+    assert (row.days_behind, row.sessions_behind) == (None, None)
 
 
 def test_counts_of_runs_gaps_and_calls(database: Database) -> None:

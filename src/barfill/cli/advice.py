@@ -13,11 +13,13 @@ ADVICE: Mapping[str, str] = {
     "UNAUTHORIZED": "check the keys with `barfill doctor`",
     "FORBIDDEN_PLAN": "set the plan you have, or get another",
     "RATE_LIMIT_EXCEEDED": "somebody else uses the key; lower `ALPACA_REQUESTS_PER_MINUTE`",
+    "BUDGET_SPENT": "run it again after 00:00 UTC, or raise the budget",
     "PROVIDER_UNAVAILABLE": "check the base URL and the provider's status page",
     "TIMEOUT": "run it again later",
     "BAD_RESPONSE": "run it again; if it stays, report it with the request id",
     "VALIDATION_FAILED": "use the feed the series has, or another database",
     "DATABASE_ERROR": "the text says which; free space, or point `DATABASE_URL` elsewhere",
+    "WORKER_LOST": "look at the workers' logs; `barfill jobs retry` goes on with it",
     "CANCELLED": "nothing; `barfill jobs retry` goes on with it",
     "INTERNAL_ERROR": "run it with `BARFILL_DEBUG=1` and report what it prints",
 }

@@ -153,7 +153,7 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
                 f"ALPACA_BASE_URL is a server on this machine. If its bars are invented, keep them out of "
                 f"{shown_path(settings.barfill_home)}: set BARFILL_HOME to a directory of their own."
             )
-        async with open_client(settings, listener) as client:
+        async with open_client(settings, database, listener) as client:
             known, failures = await _known(tickers, database, client, listener)
             request = replace(wish.request, tickers=known)
             listener.has_sessions = await asyncio.to_thread(database.run, _has_sessions, request)
@@ -342,6 +342,8 @@ def _verdict(report: BackfillReport, *, has_sessions: bool) -> str:
         return "Interrupted. Run the same command again to resume where it stopped."
     if report.exit_code == EXIT_FAILED:
         return "Finished, but something failed (above). Correct it and run the same command again."
+    if report.bound:
+        return f"Stopped. {report.bound}"
     if report.was_bounded:
         return "Stopped at --max-calls. Run the same command again to go on."
     if report.exit_code == EXIT_GAPS_REMAIN:

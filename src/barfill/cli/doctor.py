@@ -77,7 +77,6 @@ def doctor(as_json: bool) -> int:
         _checked("directory", lambda: _directory(settings)),
         _checked("disk", lambda: _disk(settings)),
         *_database_checks(settings),
-        _checked("keys", lambda: asyncio.run(_keys(settings))),
     ]
     _show(settings, checks, as_json=as_json)
     return 0 if all(check.is_ok for check in checks) else EXIT_FAILED
@@ -90,8 +89,10 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
             took_s = time.monotonic() - began
             yield _checked("database", lambda: _database(settings, database, took_s))
             yield _checked("clock", lambda: _clock(database))
+            yield _checked("keys", lambda: asyncio.run(_keys(settings, database)))
     except BarfillError as error:
         yield Check("database", is_ok=False, text=_tidy(str(error)))
+        yield _checked("keys", lambda: asyncio.run(_keys(settings, None)))
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -151,10 +152,10 @@ def _clock(database: Database) -> str:
     return f"{abs(skew_s):.1f} s from the database's"
 
 
-async def _keys(settings: Settings) -> str:
+async def _keys(settings: Settings, database: Database | None) -> str:
     where = settings.alpaca_base_url or "Alpaca"
     began = time.monotonic()
-    async with open_client(settings) as client:
+    async with open_client(settings, database, purpose="interactive") as client:
         await client.find_symbols([KEY_CHECK_TICKER])
     return f"accepted by {where} in {time.monotonic() - began:.1f} s"
 

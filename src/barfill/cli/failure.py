@@ -9,16 +9,19 @@ from contextlib import suppress
 import click
 
 from barfill.cli.terminal import clean
-from barfill.errors import BarfillError, InvalidInput, SettingsError
+from barfill.errors import BarfillError, DailyBudgetSpent, InvalidInput, SettingsError
 from barfill.providers.redaction import Redactor
 from barfill.settings import SETTINGS, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_GAPS_REMAIN = 3
 
 
 def exit_code_of(error: Exception) -> int:
-    """2 for what the user can correct in the command or the settings, 1 for all else."""
+    """2 for what the user can correct in the command or the settings, 3 for what goes on tomorrow, 1 for all else."""
+    if isinstance(error, DailyBudgetSpent):
+        return EXIT_GAPS_REMAIN
     return EXIT_USAGE if isinstance(error, SettingsError | InvalidInput) else EXIT_FAILED
 
 

@@ -11,11 +11,12 @@ import click
 
 from barfill.cli.inputs import parse_tickers
 from barfill.cli.matrix import CELL_WIDTH, ROWS_MAX, Row, legend, matrix_table
+from barfill.cli.meter import show_meters
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import matrix_by_symbol
-from barfill.errors import SymbolNotFound
+from barfill.errors import InvalidInput, SymbolNotFound
 from barfill.settings import read_settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Examples:
   barfill status
   barfill status AAPL MSFT --json
   barfill status --unhealthy || echo "look at it"
+  barfill status --quota           requests used and left, of each key
 
 \b
 Behind: sessions that are over and not stored yet, and days since the newest bar,
@@ -95,14 +97,21 @@ class SymbolStatus:
 @click.command(epilog=EPILOG)
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
 @click.option("--unhealthy", "only_unhealthy", is_flag=True, help="Only what is stale or failed; exit 1 if any is.")
+@click.option("--quota", "wants_quota", is_flag=True, help="Instead: how much of each key's request rate is used.")
 @json_option
-def status(symbols: tuple[str, ...], only_unhealthy: bool, as_json: bool) -> int:
+def status(symbols: tuple[str, ...], only_unhealthy: bool, wants_quota: bool, as_json: bool) -> int:
     """
     How complete each symbol is, and how far behind.
 
     The matrix tells how much of the range that was fetched so far is there, by timeframe.
     """
     wanted = parse_tickers(symbols)
+    if wants_quota:
+        if wanted or only_unhealthy:
+            raise InvalidInput("--quota is about keys. Give it without symbols and without --unhealthy.")
+        with open_store(read_settings()) as database:
+            show_meters(database, as_json=as_json)
+        return 0
     with open_store(read_settings()) as database:
         found = _read(database, wanted)
         now = database.now()

@@ -206,7 +206,7 @@ async def _ask(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     from barfill.engine.catalog import add_symbols  # noqa: PLC0415  slow to load
 
-    async with open_client(settings) as client:
+    async with open_client(settings, database, purpose="interactive") as client:
         result = await add_symbols(database, client, tickers)
         for ticker in result.inactive:
             say(inactive_note(ticker, client.provider.name))

@@ -223,4 +223,5 @@ class Backfill:
             failures=tally.failures,
             was_interrupted=self._is_stopping,
             was_bounded=dispatch.was_bounded,
+            bound=dispatch.bound,
         )

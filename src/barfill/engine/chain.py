@@ -16,7 +16,7 @@ from barfill.core.page import Page
 from barfill.core.proof import pages_cap
 from barfill.engine.desk import Desk, Processed
 from barfill.engine.run import RunInHand
-from barfill.errors import BadResponse, BarfillError, PageDropped
+from barfill.errors import BadResponse, BarfillError, DailyBudgetSpent, PageDropped
 from barfill.providers.client import ProviderClient, RequestCounts
 
 EMPTY_PAGES_MAX = 3
@@ -50,6 +50,8 @@ class CallBudget:
     def __init__(self, calls_max: int | None) -> None:
         self.calls = 0
         self.was_exhausted = False
+        self.spent: DailyBudgetSpent | None = None
+        """The bound that lies in the key's budget for the day."""
         self._calls_max = calls_max
         self._reserved = 0
 
@@ -60,6 +62,11 @@ class CallBudget:
             return False
         self._reserved += 1
         return True
+
+    def end(self, spent: DailyBudgetSpent) -> None:
+        """Nothing more can be asked for today."""
+        self.was_exhausted = True
+        self.spent = spent
 
     def spend(self, calls: int) -> None:
         """The reserved page took so many requests."""
@@ -109,6 +116,9 @@ class ChainFollower:
                 if await self._next_page(run, cap):
                     return ChainEnd(Ending.DONE)
         except TimeoutError:
+            return ChainEnd(Ending.STOPPED)
+        except DailyBudgetSpent as error:
+            self._budget.end(error)
             return ChainEnd(Ending.STOPPED)
         except PageDropped as error:
             return ChainEnd(Ending.DROPPED, error)

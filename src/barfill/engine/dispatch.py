@@ -87,6 +87,11 @@ class Dispatch:
         return self._budget.was_exhausted
 
     @property
+    def bound(self) -> str:
+        """What bounded the calls, as a sentence; "" where the request itself did."""
+        return str(self._budget.spent or "")
+
+    @property
     def calls(self) -> int:
         """Requests for bars so far, failed and repeated ones included."""
         return self._budget.calls

@@ -101,7 +101,13 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
-    """The outcome of one backfill."""
+    """
+    The outcome of one backfill.
+
+    Attributes:
+        was_bounded: A bound on calls left work undone.
+        bound: Which one and what to do, as a sentence; "" for the bound of the request itself.
+    """
 
     summary: Summary
     matrix: tuple[SeriesState, ...]
@@ -111,6 +117,7 @@ class BackfillReport:
     failures: tuple[Failure, ...]
     was_interrupted: bool = False
     was_bounded: bool = False
+    bound: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -135,7 +142,7 @@ class BackfillReport:
                 "settled": state.settled,
             }
         return {
-            "summary": asdict(self.summary) | {"exit_code": self.exit_code},
+            "summary": asdict(self.summary) | {"exit_code": self.exit_code, "bound": self.bound},
             "gaps_detected": [_plain(gap) for gap in self.gaps_detected],
             "gaps_filled": self.gaps_filled,
             "gaps_remaining": [_plain(gap) for gap in self.gaps_remaining],

@@ -180,8 +180,10 @@ class ProviderClient:
         while True:
             try:
                 response = await self._answer(request, counts)
-            except RateLimited:
+            except RateLimited as error:
                 self._raise_if_paused()
+                if error.reason == "paused":  # by another process
+                    raise
                 continue
             try:
                 return parse(response)
@@ -211,6 +213,7 @@ class ProviderClient:
                 await self._close(error)
             elif isinstance(error, CredentialsRejected):
                 self._pause = _Pause(error, None)
+                await self._quota.pause_for(None, error)
             raise error
 
     async def _sent(self, request: HttpRequest, counts: RequestCounts | None) -> HttpResponse:
@@ -235,6 +238,7 @@ class ProviderClient:
         told_s = error.retry_after_s
         if told_s is not None and told_s > TOLD_WAIT_S_MAX:
             self._pause = _Pause(error, self._clock() + told_s)
+            await self._quota.pause_for(told_s, error)
             return
         wait_s = await self._quota.close_for(told_s, str(error))
         self._on_wait(wait_s, error)

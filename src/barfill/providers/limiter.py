@@ -1,9 +1,10 @@
 """
-Keeps one process within a provider's rate limit, exactly as the provider counts.
+Keeps within a provider's rate limit, exactly as the provider counts: what a quota is, and one for a single process.
 
 A request's place is free again one window after its answer was complete: it had reached the provider before that, so
 no window that the provider can choose ever holds more requests than the limit. After a 429 everybody waits; then one
-probe goes ahead, and only its success lets the others follow.
+probe goes ahead, and only its success lets the others follow. All processes share the quota of `engine.quota`; the one
+in here is for where there is no database.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+from barfill.core.refusals import JITTER, Refusals
+from barfill.errors import ProviderError
+
 WINDOW_S = 60.0
 SLACK_S = 0.1
 """Added to the window: clocks of two machines do not run exactly alike."""
-BACKOFF_S_MAX = 300.0
-JITTER = (1.2, 1.5)
 HOLD_S_MAX = 60.0
 """A limit per minute is open again after a minute, whatever a header says."""
-
-_FIRST_STRIKES_MAX = 4
 
 
 class Quota(Protocol):
@@ -35,6 +35,10 @@ class Quota(Protocol):
         Waits until one more request may be sent; wraps the request and the reading of its answer.
 
         Leaving it by an exception tells that the request was no success.
+
+        Raises:
+            ProviderError: `paused`, the provider has refused the key for longer than one waits.
+            DailyBudgetSpent: Nothing more may be sent today.
         """
 
     async def close_for(self, told_s: float | None, reason: str) -> float:
@@ -51,6 +55,9 @@ class Quota(Protocol):
 
     async def hold_for(self, seconds: float) -> None:
         """The provider says that nothing is left for so long, without a refusal: wait, then go on as before."""
+
+    async def pause_for(self, seconds: float | None, error: ProviderError) -> None:
+        """The provider refuses the key for so long, None for good: whoever else asks with it fails at once."""
 
 
 class SlidingQuota:
@@ -83,8 +90,7 @@ class SlidingQuota:
         self._closed_until = clock()
         self._must_probe = False
         self._is_probing = False
-        self._failed_probes = 0
-        self._strikes = 0
+        self._refusals = Refusals()
         self.closed_reason = ""
 
     @asynccontextmanager
@@ -108,16 +114,19 @@ class SlidingQuota:
     async def close_for(self, told_s: float | None, reason: str) -> float:
         """See `Quota.close_for`."""
         now = self._clock()
-        self._count_strike()
+        self._refusals = self._refusals.and_one(is_probing=self._must_probe and self._is_probing)
         self._must_probe = True
         self.closed_reason = reason
-        wait_s = told_s if told_s is not None and self._failed_probes == 0 else max(told_s or 0.0, self._backoff_s())
+        wait_s = self._refusals.wait_s(told_s, jitter=random.uniform(*JITTER))
         self._closed_until = max(self._closed_until, now + wait_s)
         return self._closed_until - now
 
     async def hold_for(self, seconds: float) -> None:
         """See `Quota.hold_for`."""
         self._closed_until = max(self._closed_until, self._clock() + min(seconds, HOLD_S_MAX))
+
+    async def pause_for(self, seconds: float | None, error: ProviderError) -> None:
+        """See `Quota.pause_for`: there is nobody else, and the client that was refused knows it."""
 
     async def _wait(self) -> None:
         while (wait_s := self._wait_s()) != 0:
@@ -140,20 +149,5 @@ class SlidingQuota:
         self._is_probing = False
         if is_success:
             self._must_probe = False
-            self._failed_probes = self._strikes = 0
+            self._refusals = Refusals()
             self.closed_reason = ""
-
-    def _count_strike(self) -> None:
-        """
-        One for each refusal, but a burst of requests that were under way together counts for a few at most.
-
-        With that, 8 callers refused for 5 minutes send 12 requests at the most (H03).
-        """
-        if self._must_probe and self._is_probing:
-            self._failed_probes += 1
-            self._strikes += 1
-        else:
-            self._strikes = max(self._strikes, min(self._strikes + 1, _FIRST_STRIKES_MAX))
-
-    def _backoff_s(self) -> float:
-        return min(2.0**self._strikes, BACKOFF_S_MAX) * random.uniform(*JITTER)

@@ -1,14 +1,5 @@
 -- name: list_runs
--- The newest first. A running one is alive as long as its worker's lock, which ends with the process, or, where the
--- worker could take none, while its heartbeat is young.
-with held as (
-    select (classid::bigint << 32) | objid::bigint as key
-    from pg_locks
-    where locktype = 'advisory'
-    and objsubid = 1
-    and granted
-    and database = (select oid from pg_database where datname = current_database())
-)
+-- The newest first.
 select
     id,
     job_def_id,
@@ -18,11 +9,7 @@ select
     slice_from,
     slice_to,
     status,
-    case
-        when worker is null or status <> 'running' then false
-        when worker_has_lock then hashtextextended(worker, 0) in (select key from held)
-        else coalesce(heartbeat_at > clock_timestamp() - make_interval(secs => %(patience_s)s), false)
-    end as is_alive,
+    status = 'running' and worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s) as is_alive,
     progress_percent,
     rows_written,
     rows_received,

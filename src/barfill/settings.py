@@ -221,6 +221,12 @@ class Settings:
         None,
         is_secret=True,
     )
+    database_pooler: bool = _setting(
+        "DATABASE_POOLER",
+        _SWITCH,
+        "Whether a transaction pooler stands before DATABASE_URL: then workers poll and take no locks.",
+        False,
+    )
     barfill_home: Path = _setting(  # noqa: RUF009  it makes a field(), which the rule cannot see
         "BARFILL_HOME",
         _PATH,
@@ -309,7 +315,7 @@ class Settings:
     job_runs_retention_days: int = _setting(
         "JOB_RUNS_RETENTION_DAYS",
         _whole(1, DAYS_MAX),
-        "How long finished runs are remembered when 'barfill jobs prune' clears them away.",
+        "How long finished runs are remembered; workers clear them away every hour, or 'barfill jobs prune'.",
         90,
         unit="days",
     )

@@ -10,14 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from barfill.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from barfill.engine.backfill import Backfill
     from barfill.engine.events import BackfillListener
     from barfill.engine.quota import Purpose
+    from barfill.engine.schedule import Schedule
+    from barfill.engine.settings import EngineSettings
+    from barfill.engine.worker import QueueWorker
     from barfill.errors import ProviderError
     from barfill.providers.base import Provider
     from barfill.providers.client import ProviderClient
@@ -127,11 +133,52 @@ def make_backfill(
 ) -> Backfill:
     """The engine's backfill, told what the settings say."""
     from barfill.engine.backfill import Backfill  # noqa: PLC0415
+
+    return Backfill(database, client, _engine_settings(settings), listener)
+
+
+def make_worker(
+    settings: Settings,
+    database: Database,
+    client: ProviderClient,
+    listener: BackfillListener,
+    *,
+    concurrency: int | None,
+) -> QueueWorker:
+    """A worker of the queue; *concurrency* None is what the settings say."""
+    from barfill.engine.worker import QueueWorker  # noqa: PLC0415
+
+    engine = _engine_settings(settings)
+    return QueueWorker(
+        database,
+        client,
+        replace(engine, max_concurrent_jobs=concurrency or engine.max_concurrent_jobs),
+        listener,
+        is_pooled=settings.database_pooler,
+        retention_days=settings.job_runs_retention_days,
+    )
+
+
+def make_schedule(
+    settings: Settings,
+    database: Database,
+    client: ProviderClient,
+    listener: BackfillListener,
+    *,
+    every: timedelta,
+    max_calls: int | None,
+) -> Schedule:
+    """What looks at the job definitions again and again."""
+    from barfill.engine.schedule import Schedule  # noqa: PLC0415
+
+    return Schedule(database, client, _engine_settings(settings), listener, every=every, max_calls=max_calls)
+
+
+def _engine_settings(settings: Settings) -> EngineSettings:
     from barfill.engine.settings import EngineSettings  # noqa: PLC0415
 
-    told = EngineSettings(
+    return EngineSettings(
         max_concurrent_jobs=settings.max_concurrent_jobs,
         h1_from_m15=settings.resample_h1_from_m15,
         h4_from_m15=settings.resample_h4_from_m15,
     )
-    return Backfill(database, client, told, listener)

@@ -36,8 +36,8 @@ class Ending(Enum):
 class ChainEnd:
     """
     Attributes:
-        ending: DONE at the null token, STOPPED on request between two pages, DROPPED when another worker has taken
-            the run over, FAILED with *error*.
+        ending: DONE at the null token, STOPPED on request between two pages or, with *error*, as the day's budget is
+            spent, DROPPED when another worker has taken the run over, FAILED with *error*.
     """
 
     ending: Ending
@@ -119,7 +119,7 @@ class ChainFollower:
             return ChainEnd(Ending.STOPPED)
         except DailyBudgetSpent as error:
             self._budget.end(error)
-            return ChainEnd(Ending.STOPPED)
+            return ChainEnd(Ending.STOPPED, error)
         except PageDropped as error:
             return ChainEnd(Ending.DROPPED, error)
         except BarfillError as error:

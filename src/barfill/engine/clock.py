@@ -21,6 +21,10 @@ class EngineClock:
         self._monotonic = monotonic
         self._since = monotonic()
 
+    def set(self, now: datetime) -> None:
+        """Reads it once more: the monotonic clock of a machine that slept has stood still."""
+        self._start, self._since = now, self._monotonic()
+
     def now(self) -> datetime:
         """The instant, UTC."""
         return self._start + timedelta(seconds=self._monotonic() - self._since)

@@ -8,7 +8,7 @@ is waited for, and taken back if its worker dies.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from barfill.core.page import Page
@@ -17,19 +17,20 @@ from barfill.engine.chain import CallBudget
 from barfill.engine.clock import EngineClock
 from barfill.engine.crew import Crew
 from barfill.engine.desk import Processed
-from barfill.engine.events import BackfillListener, PageWritten
+from barfill.engine.events import BackfillListener
 from barfill.engine.execution import Executed, Executor, Result
 from barfill.engine.patience import Patience
-from barfill.engine.planning import Plan
+from barfill.engine.planning import Plan, new_run
 from barfill.engine.request import BackfillRequest
 from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
 from barfill.engine.tally import Tally
+from barfill.engine.telling import page_written
 from barfill.errors import CredentialsRejected, ProviderUnavailable, RateLimited
 from barfill.providers.client import ProviderClient
 from barfill.store.database import Connection, Database
 from barfill.store.queue import dequeue
-from barfill.store.runs import NewRun, cancel_runs, create_runs, run_states
+from barfill.store.runs import cancel_runs, create_runs, run_states
 from barfill.store.workers import Worker
 
 P = ParamSpec("P")
@@ -38,8 +39,6 @@ T = TypeVar("T")
 DEAD_AFTER = 3
 """So many runs in a row without an answer end the backfill; one does where the provider never answered at all."""
 LOOK_ELSEWHERE_S = 0.5
-PRIORITY_OF_COMMANDS = 150
-"""Somebody sits before the terminal: sooner than what a schedule wants, later than a chart."""
 
 
 class Dispatch:
@@ -202,45 +201,10 @@ class Dispatch:
         tally.changed += outcome.changed
         tally.unchanged += outcome.unchanged
         tally.quarantined += processed.judged.counts.quarantined + outcome.refused
-        self._listener.page_written(
-            PageWritten(
-                run_id=run.run_id,
-                timeframe=run.query.timeframe,
-                symbols=_shortened(run.query.symbols),
-                page_no=run.page_no,
-                expected_bars=processed.proved_bars,
-                inserted=outcome.inserted,
-                changed=outcome.changed,
-                unchanged=outcome.unchanged,
-            )
-        )
+        self._listener.page_written(page_written(run, processed))
 
     async def _store(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(lambda: self._database.run(work, *args, **kwargs))
-
-
-def new_run(
-    one: Slice,
-    provider: str,
-    feed: str,
-    triggered_by: str,
-    *,
-    priority: int = PRIORITY_OF_COMMANDS,
-    job_def_id: int | None = None,
-) -> NewRun:
-    """The run that fetches a slice."""
-    return NewRun(
-        symbols=tuple(ticker for _, ticker in one.symbols),
-        symbol_ids=tuple(symbol_id for symbol_id, _ in one.symbols),
-        timeframe=one.timeframe,
-        range=one.range,
-        provider=provider,
-        feed=feed,
-        job_type="fetch_intraday" if one.timeframe.is_intraday else "fetch_historical",
-        triggered_by=triggered_by,
-        priority=priority,
-        job_def_id=job_def_id,
-    )
 
 
 def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
@@ -249,7 +213,3 @@ def _raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     raise error
-
-
-def _shortened(tickers: Sequence[str]) -> str:
-    return tickers[0] if len(tickers) == 1 else f"{tickers[0]} and {len(tickers) - 1} more"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -33,8 +33,10 @@ from barfill.engine.settings import EngineSettings
 from barfill.engine.telling import located
 from barfill.errors import (
     BarfillError,
+    DailyBudgetSpent,
     PageDropped,
     PlanTooSmall,
+    RateLimited,
     RequestTooLong,
     SeriesConflict,
     StoreError,
@@ -65,6 +67,8 @@ T = TypeVar("T")
 RECENT_MARGIN = timedelta(minutes=16)
 """Where a range is cut when the provider calls its end too recent (15 minutes are barred; clocks differ)."""
 NOT_ENTITLED_CHECK = timedelta(days=7)
+PAUSE_S = 300.0
+"""How long a run is put off while the provider refuses the key and does not say until when."""
 
 
 class Result(Enum):
@@ -170,7 +174,7 @@ class Executor:
             return Executed(Result.DROPPED, run.query)
         if end.ending is Ending.STOPPED:
             with suppress(PageDropped):
-                await self._store(release_run, run.run_id, run.epoch)
+                await self._store(release_run, run.run_id, run.epoch, self._rest(end.error))
             return Executed(Result.STOPPED, run.query)
         if isinstance(end.error, StoreError) and not isinstance(end.error, SeriesConflict):
             raise end.error
@@ -188,6 +192,11 @@ class Executor:
             is_restart = run.claimed.is_restart or not isinstance(error, SymbolNotOffered)
             ids = await self._store(self._split, run, plan.pieces, error, is_restart=is_restart)
             return Executed(Result.SPLIT, run.query, error, tuple(ids), plan.refused)
+        if isinstance(error, RateLimited) and self._patience.waits_for_quota:
+            with suppress(PageDropped):  # waiting spends no attempt
+                rest = timedelta(seconds=error.retry_after_s or PAUSE_S)
+                await self._store(release_run, run.run_id, run.epoch, rest)
+            return Executed(Result.POSTPONED, run.query, error)
         wait = self._patience.wait_after(error, run.claimed.attempt)
         if wait is not None:
             with suppress(PageDropped):
@@ -198,6 +207,13 @@ class Executor:
         with suppress(PageDropped):  # taken over meanwhile: its new owner tells how it ends
             await self._store(self._record_failure, run, missing, error)
         return Executed(Result.FAILED, run.query, error, missing=missing)
+
+    def _rest(self, error: BarfillError | None) -> timedelta:
+        """How long a run that was stopped waits: until midnight UTC where the day's budget is spent."""
+        if not isinstance(error, DailyBudgetSpent):
+            return timedelta()
+        now = self._now()
+        return datetime.combine(now.date() + timedelta(days=1), time(), UTC) - now
 
     def _claim(self, conn: Connection, run_id: int, epoch: int) -> ClaimedRun | None:
         return claim_run(conn, run_id, self._worker(), seen_epoch=epoch)

@@ -66,15 +66,32 @@ def read_markets(
     by_calendar: dict[str, list[Symbol]] = {}
     for symbol in found.values():
         by_calendar.setdefault(symbol.calendar, []).append(symbol)
-    markets = []
-    for name, symbols in by_calendar.items():
-        calendar = trading_calendar(name, now.year + 1)
-        symbol_store.sync_sessions(conn, calendar)
-        windows = _windows(request.windows, calendar, capabilities, now)
-        plan = sources(windows, capabilities, h1_from_m15=settings.h1_from_m15, h4_from_m15=settings.h4_from_m15)
-        ordered = tuple(sorted(symbols, key=lambda one: one.ticker.encode()))
-        markets.append(Market(calendar, ordered, windows, plan))
-    return tuple(markets)
+    return tuple(
+        make_market(conn, name, symbols, request.windows, capabilities, settings, now)
+        for name, symbols in by_calendar.items()
+    )
+
+
+def make_market(
+    conn: Connection,
+    calendar_name: str,
+    symbols: Iterable[Symbol],
+    wanted: Mapping[Timeframe, Range],
+    capabilities: Capabilities,
+    settings: EngineSettings,
+    now: datetime,
+) -> Market:
+    """
+    Symbols of one calendar with the windows *wanted* of each; writes the calendar's sessions where they are new.
+
+    Raises:
+        OutsideCalendar: A window reaches beyond the calendar.
+    """
+    calendar = trading_calendar(calendar_name, now.year + 1)
+    symbol_store.sync_sessions(conn, calendar)
+    windows = _windows(wanted, calendar, capabilities, now)
+    plan = sources(windows, capabilities, h1_from_m15=settings.h1_from_m15, h4_from_m15=settings.h4_from_m15)
+    return Market(calendar, tuple(sorted(symbols, key=lambda one: one.ticker.encode())), windows, plan)
 
 
 def read_rows(conn: Connection, market: Market) -> dict[SeriesKey, SeriesRow]:

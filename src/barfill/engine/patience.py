@@ -27,13 +27,18 @@ class Patience:
     attempts_max: int = RUN_ATTEMPTS_MAX
     jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.5)
 
+    @property
+    def waits_for_quota(self) -> bool:
+        """Whether a run is put off while the provider refuses the key, instead of failing."""
+        return self.attempts_max > 1
+
     def wait_after(self, error: BarfillError, attempt: int) -> timedelta | None:
         """
         How long to put a run off that has failed *attempt* times before; None where it has failed for good.
 
         Doubles from half a minute up to an hour: five attempts take a quarter of an hour or so.
         """
-        passes = retry_of(error) in {Retry.ALL, Retry.WAIT}
+        passes = retry_of(error) is Retry.ALL
         if not passes or attempt + 1 >= self.attempts_max:
             return None
         seconds = min(FIRST_WAIT_S * 2.0**attempt, WAIT_S_MAX) * self.jitter()

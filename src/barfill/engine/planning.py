@@ -16,10 +16,23 @@ from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
 from barfill.engine.findings import Findings
 from barfill.engine.ledger import Market, SeriesKey, not_due, read_gaps, read_rows
+from barfill.engine.standing import StandingOrder
 from barfill.store.database import Database
 from barfill.store.gaps import ListedGap
-from barfill.store.runs import UnfinishedRun, unfinished_runs
+from barfill.store.runs import NewRun, UnfinishedRun, unfinished_runs
 from barfill.store.series import SeriesRow
+
+PRIORITY_OF_COMMANDS = 150
+"""Somebody sits before the terminal: sooner than what a schedule wants, later than a chart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A slice that standing orders lack; `job_def_id` names the definition where it is a single one."""
+
+    slice: Slice
+    priority: int
+    job_def_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,43 @@ def plan_backfill(
         slices.extend(cut_slices(needs, capabilities, market.calendar))
     urgent = sorted(slices, key=lambda one: one.range.end, reverse=True)
     return Plan(tuple(urgent), tuple(adopted), tuple(superseded))
+
+
+def new_run(
+    one: Slice,
+    provider: str,
+    feed: str,
+    triggered_by: str,
+    *,
+    priority: int = PRIORITY_OF_COMMANDS,
+    job_def_id: int | None = None,
+) -> NewRun:
+    """The run that fetches a slice."""
+    return NewRun(
+        symbols=tuple(ticker for _, ticker in one.symbols),
+        symbol_ids=tuple(symbol_id for symbol_id, _ in one.symbols),
+        timeframe=one.timeframe,
+        range=one.range,
+        provider=provider,
+        feed=feed,
+        job_type="fetch_intraday" if one.timeframe.is_intraday else "fetch_historical",
+        triggered_by=triggered_by,
+        priority=priority,
+        job_def_id=job_def_id,
+    )
+
+
+def plan_standing(
+    database: Database, orders: Sequence[StandingOrder], capabilities: Capabilities, now: datetime
+) -> list[Wanted]:
+    """What *orders* lack and nobody is fetching, the most urgent first and of equally urgent ones the newest."""
+    in_flight = read_in_flight(database)
+    wanted: list[Wanted] = []
+    for order in orders:
+        covered = _done(database.run(read_rows, order.market), database.run(read_gaps, order.market), now)
+        slices = cut_slices(_needs(order.market, covered, in_flight), capabilities, order.market.calendar)
+        wanted.extend(Wanted(one, order.priority, order.definition_of(one)) for one in slices)
+    return sorted(wanted, key=lambda one: (-one.priority, -one.slice.range.end.timestamp()))
 
 
 def read_in_flight(database: Database) -> dict[SeriesKey, Ranges]:

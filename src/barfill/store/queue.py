@@ -35,6 +35,12 @@ def dequeue(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> None:
     conn.execute(SQL["dequeue"], {"run_ids": list(run_ids)})
 
 
+def count_due(conn: psycopg.Connection[TupleRow]) -> int:
+    """How many entries could be taken now."""
+    row = conn.execute(SQL["count_due"], {"queue": QUEUE}).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def remove_stale_entries(conn: psycopg.Connection[TupleRow], *, patience_s: float = QUEUE_PATIENCE_S) -> None:
     """Removes entries that dead workers had taken."""
     conn.execute(SQL["remove_stale"], {"patience_s": patience_s})

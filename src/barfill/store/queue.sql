@@ -54,3 +54,11 @@ and (
     procrastinate_workers.id is null
     or procrastinate_workers.last_heartbeat < clock_timestamp() - make_interval(secs => %(patience_s)s)
 );
+
+-- name: count_due
+-- Entries that could be taken now.
+select count(*)
+from procrastinate_jobs
+where status = 'todo'
+and queue_name = %(queue)s
+and (scheduled_at is null or scheduled_at <= clock_timestamp());

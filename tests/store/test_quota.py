@@ -172,6 +172,15 @@ def test_nothing_waits_inside_the_database(desk: Desk) -> None:
             assert pool.submit(desk.place, OTHER).result(timeout=5).slot_no == 2
 
 
+def test_a_place_that_is_just_being_taken_by_another_is_worth_another_look_at_once(database: Database) -> None:
+    """Also where it was never used before, and so has been free since ever."""
+    desk = Desk(database, replace(TERMS, requests_per_minute=1))
+    with psycopg.connect(database.url) as conn:
+        conn.execute("select from quota_slots for update")
+
+        assert desk.wait().seconds == 0
+
+
 def test_after_a_refusal_one_probe_goes_and_its_success_opens(desk: Desk) -> None:
     """As told nobody sends for 30 s; then one at a time over all processes, until one succeeds (H01, H03)."""
     assert desk.refuse(desk.place(), 30) == pytest.approx(30, abs=1)

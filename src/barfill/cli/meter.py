@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"open": "green", "full": "green", "probing": "yellow", "closed": "yellow", "paused": "red", "spent": "red"}
 _INDENT = "  "
+_WIDE = 100
+"""From so many columns on, all is written out."""
 
 
 def show_meters(database: Database, *, as_json: bool) -> None:
@@ -39,19 +41,29 @@ def _show(meters: Sequence[Meter], now: datetime) -> None:
     from rich.table import Table  # noqa: PLC0415  slow to load
     from rich.text import Text  # noqa: PLC0415
 
+    is_wide = console().width >= _WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("provider", "key", "last minute", "under way", "today", "429 today", "last", "state"):
-        is_number = title in ("last minute", "under way", "today", "429 today")
+    for title in (
+        "provider",
+        "key",
+        "last minute",
+        "today",
+        "429",
+        *(("under way", "last") if is_wide else ()),
+        "state",
+    ):
+        is_number = title in ("last minute", "today", "429", "under way")
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for one in meters:
+        last = ago(one.last_request_at, now) if one.last_request_at else "never"
+        further = (Text(f"{one.under_way:,}"), Text(last)) if is_wide else ()
         table.add_row(
             Text(clean(one.provider)),
             Text(one.key_id),
             Text(f"{one.used:,} of {one.requests_per_minute:,}"),
-            Text(f"{one.under_way:,}"),
             Text(f"{one.used_today:,}" + (f" of {one.day_budget:,}" if one.day_budget else "")),
             Text(f"{one.refused_today:,}", style="red" if one.refused_today else ""),
-            Text(ago(one.last_request_at, now).removesuffix(" ago") if one.last_request_at else "never"),
+            *further,
             _state(one),
         )
     print_table(table)

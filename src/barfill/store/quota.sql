@@ -76,9 +76,10 @@ free as materialized (
     for update of quota_slots skip locked
 ),
 waiting as materialized (
-    -- A place that is held by a request under way is free in a window at the earliest, so no lease is sat out.
+    -- A place that is held by a request under way is free in a window at the earliest, so no lease is sat out. One that is
+    -- free is being taken by another now; it may have been free since -infinity, from which nothing can be subtracted.
     select
-        extract(epoch from case gate.state
+        extract(epoch from greatest(at, case gate.state
             when 'closed' then closed_until
             when 'probing' then least(probing_until, at + make_interval(secs => %(poll_s)s))
             when 'lowered' then least(lowered_until, at + make_interval(secs => %(window_s)s))
@@ -88,7 +89,7 @@ waiting as materialized (
                 (select min(free_at) from quota_slots where quota_id = gate.id and slot_no <= gate.slots)
             )
             else at
-        end - at)::double precision as seconds
+        end) - at)::double precision as seconds
     from gate
     where not exists (select from free)
 ),
@@ -107,7 +108,7 @@ noted as (
         end,
         interactive_waits_until = case
             when %(purpose)s = 'interactive' and exists (select from waiting)
-            then gate.at + make_interval(secs => %(grace_s)s + (select least(greatest(seconds, 0), %(window_s)s) from waiting))
+            then gate.at + make_interval(secs => %(grace_s)s + (select least(seconds, %(window_s)s) from waiting))
             else quotas.interactive_waits_until
         end
     from gate

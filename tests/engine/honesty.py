@@ -57,11 +57,6 @@ class FaultyRig(Rig):
         self.exchange.set_faults([])
         self.change("update series_gaps set next_check_at = now() - interval '1 second'")
 
-    def change(self, statement: str) -> None:
-        """One statement without rows."""
-        with self.database.connection() as conn:
-            conn.execute(statement)
-
     def fired(self) -> list[str]:
         """The faults that fired, in order."""
         return [one.fault for one in self.exchange.requests if one.fault]

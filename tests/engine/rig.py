@@ -136,6 +136,11 @@ class Rig:
         with self.database.connection() as conn:
             return conn.execute(statement, values).fetchall()
 
+    def change(self, statement: str) -> None:
+        """One statement without rows."""
+        with self.database.connection() as conn:
+            conn.execute(statement)
+
     def bar_requests(self) -> int:
         """How many requests for bars the exchange has answered or refused."""
         return len([one for one in self.exchange.requests if "bars" in one.path])

@@ -17,6 +17,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.findings import Findings
 from barfill.engine.ledger import Market, SeriesKey, not_due, read_gaps, read_rows
 from barfill.engine.standing import StandingOrder
+from barfill.errors import SymbolNotOffered
 from barfill.store.database import Database
 from barfill.store.gaps import ListedGap
 from barfill.store.runs import NewRun, UnfinishedRun, unfinished_runs
@@ -24,6 +25,10 @@ from barfill.store.series import SeriesRow
 
 PRIORITY_OF_COMMANDS = 150
 """Somebody sits before the terminal: sooner than what a schedule wants, later than a chart."""
+
+
+REFUSED_AGAIN_AFTER = timedelta(days=1)
+"""A symbol that the provider does not know is asked for once a day: it may be a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,10 @@ def plan_standing(
     in_flight = read_in_flight(database)
     wanted: list[Wanted] = []
     for order in orders:
-        covered = _done(database.run(read_rows, order.market), database.run(read_gaps, order.market), now)
+        rows = database.run(read_rows, order.market)
+        covered = _done(rows, database.run(read_gaps, order.market), now)
+        for key in _refused_lately(rows, now):
+            covered[key] = order.market.sources.fetch.get(key[1], Ranges())
         slices = cut_slices(_needs(order.market, covered, in_flight), capabilities, order.market.calendar)
         wanted.extend(Wanted(one, order.priority, order.definition_of(one)) for one in slices)
     return sorted(wanted, key=lambda one: (-one.priority, -one.slice.range.end.timestamp()))
@@ -170,6 +178,14 @@ def _done(
     for key, listed in gaps.items():
         done[key] = done.get(key, Ranges()) | not_due(listed, now)
     return done
+
+
+def _refused_lately(rows: Mapping[SeriesKey, SeriesRow], now: datetime) -> Iterable[SeriesKey]:
+    """Series of which the provider said within the day that it does not know the symbol."""
+    for key, row in rows.items():
+        is_refused = row.last_error_code == SymbolNotOffered.code
+        if is_refused and row.last_run_at is not None and row.last_run_at > now - REFUSED_AGAIN_AFTER:
+            yield key
 
 
 def _needs(

@@ -42,6 +42,7 @@ class SeriesRow:
     last_result: str | None
     last_error_code: str | None
     last_error: str | None
+    last_run_at: datetime | None
 
 
 def read_series(

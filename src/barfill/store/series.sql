@@ -13,7 +13,8 @@ select
     last_success_at,
     last_result,
     last_error_code,
-    last_error
+    last_error,
+    last_run_at
 from series
 where (%(symbol_ids)s::integer[] is null or symbol_id = any(%(symbol_ids)s::integer[]))
 and timeframe = any(%(timeframes)s::text[]);

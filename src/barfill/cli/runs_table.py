@@ -30,7 +30,7 @@ INDENT = " " * 4
 LABEL_WIDTH = 12
 COLOURS = {"running": "cyan", "success": "green", "failed": "red", "cancelled": "yellow"}
 WORKER_GONE = "its worker is gone"
-GOES_ON = "the next backfill of its symbols goes on with it"
+GOES_ON = "another worker, or the next backfill of its symbols, goes on with it"
 
 
 def show_list(runs: Sequence[ListedRun], now: datetime) -> None:

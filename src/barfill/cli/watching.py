@@ -109,10 +109,10 @@ def _conclude(look: Look, since: datetime) -> None:
     click.echo("Nothing is running." + (f" Since {since:%H:%M:%S} UTC: {told}." if told else ""))
     if look.queued:
         waiting = "1 run waits" if look.queued == 1 else f"{look.queued:,} runs wait"
-        click.echo(f"{waiting} in the queue: the next backfill of the same symbols goes on there.")
+        click.echo(f"{waiting} in the queue, for a worker or the next backfill of the same symbols.")
     if look.running:
         lost = counted(len(look.running), "run")
-        click.echo(f"{lost} lost the worker: the next backfill of the same symbols goes on there.")
+        click.echo(f"{lost} lost the worker: another one, or the next backfill of the same symbols, goes on there.")
     if ended.failed:
         click.echo("What failed, and why: barfill jobs list --status failed")
 

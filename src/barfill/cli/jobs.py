@@ -148,7 +148,7 @@ def retry(numbers: tuple[int, ...], all_failed: bool) -> int:
     if all_failed and not wanted:
         click.echo("No run has failed.")
     if changed:
-        click.echo(f"Queued again: {_named(wanted, changed)}. A worker, or the next backfill of the same symbols, goes on there.")
+        click.echo(f"Queued again: {_named(wanted, changed)}. A worker, or the next backfill of them, goes on there.")
     return _tell_left(before, changed, "only failed and cancelled runs can be tried again")
 
 

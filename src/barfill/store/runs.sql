@@ -165,7 +165,8 @@ with dead as (
 update job_runs
 set status = 'queued', worker = null, losses = losses + 1, updated_at = clock_timestamp()
 from dead
-where job_runs.id = dead.id;
+where job_runs.id = dead.id
+returning job_runs.id;
 
 -- name: list_without_entry
 -- Runs that wait and that no queue entry will bring to a worker.

@@ -142,7 +142,7 @@ def test_a_run_is_shown_with_what_to_do(shell: Shell, database: Database) -> Non
 
 
 def test_a_run_whose_worker_is_gone_says_so(shell: Shell, database: Database) -> None:
-    """And that the next backfill goes on with it."""
+    """And that another worker or the next backfill goes on with it."""
     (run_id,) = make(database)
     database.run(claim_run, run_id, WORKER)
     query(database, "update job_runs set heartbeat_at = now() - interval '2 minutes'")
@@ -151,7 +151,7 @@ def test_a_run_whose_worker_is_gone_says_so(shell: Shell, database: Database) ->
 
     assert f"Run {run_id}: running, but its worker is gone\n" in shown
     assert "worker      tester, gone, epoch 1" in shown
-    assert "then        the next backfill of its symbols goes on with it" in shown
+    assert "then        another worker, or the next backfill of its symbols, goes on with it" in shown
     assert "its worker is gone" in shell("jobs", "list").stdout
 
 

@@ -39,7 +39,7 @@ def open_store(settings: Settings) -> Iterator[Database]:
     """The database, its schema up to date; a private server runs as long as the block."""
     from barfill.store.database import open_database  # noqa: PLC0415
 
-    with open_database(settings.database_url, settings.barfill_home) as database:
+    with open_database(settings.database_url, settings.barfill_home, is_pooled=settings.database_pooler) as database:
         yield database
 
 
@@ -154,7 +154,6 @@ def make_worker(
         client,
         replace(engine, max_concurrent_jobs=concurrency or engine.max_concurrent_jobs),
         listener,
-        is_pooled=settings.database_pooler,
         retention_days=settings.job_runs_retention_days,
     )
 

@@ -187,7 +187,7 @@ def test_worker_without_a_lock_lives_by_its_heartbeat(database: Database) -> Non
     Behind a pooler a worker is alive while its heartbeat is young, and dead after.
     """
     (a,) = add(database, "A")
-    with Presence(database, use_lock=False) as presence:
+    with Presence(Database(database.url, is_pooled=True)) as presence:
         assert not presence.worker.has_lock
         run = claimed_run(database, [a], presence.worker)
         assert [one.is_alive for one in database.run(unfinished_runs)] == [True]

@@ -62,7 +62,6 @@ class QueueWorker:
     Args:
         settings: How many runs at a time, and what is derived.
         listener: Is told what happens, on the event loop's thread.
-        is_pooled: Whether a transaction pooler stands before the database: no notifications and no locks then.
         retention_days: How long finished runs are kept.
     """
 
@@ -73,7 +72,6 @@ class QueueWorker:
         settings: EngineSettings,
         listener: BackfillListener,
         *,
-        is_pooled: bool = False,
         retention_days: int = 90,
     ) -> None:
         self.tally = WorkerTally()
@@ -81,7 +79,6 @@ class QueueWorker:
         self._client = client
         self._settings = settings
         self._listener = listener
-        self._is_pooled = is_pooled
         self._retention_days = retention_days
         self._budget = CallBudget(None)
         self._stopping = asyncio.Event()
@@ -130,7 +127,7 @@ class QueueWorker:
     async def _session(self, *, until_empty: bool) -> None:
         """One life of the library's worker, under an identity of its own."""
         self._lost = None
-        presence = await asyncio.to_thread(lambda: Presence(self._database, use_lock=not self._is_pooled))
+        presence = await asyncio.to_thread(lambda: Presence(self._database))
         try:
             async with beating(self._database, presence):
                 await self._serve(presence, until_empty=until_empty)
@@ -171,7 +168,7 @@ class QueueWorker:
                     queues=[QUEUE],
                     concurrency=self._settings.max_concurrent_jobs,
                     wait=not until_empty,
-                    listen_notify=not (self._is_pooled or until_empty),
+                    listen_notify=not (self._database.is_pooled or until_empty),
                     fetch_job_polling_interval=POLL_S,
                     shutdown_graceful_timeout=STOP_GRACE_S,
                     delete_jobs="always",

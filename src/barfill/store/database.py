@@ -60,12 +60,19 @@ class Database:
         url: A connection URL or conninfo text.
         revive: Called once when no connection can be made, to start a private server again.
         connections_max: How many connections `connection` and `run` hold at most.
+        is_pooled: Whether a transaction pooler stands before it: no lock outlives a transaction, nobody is notified.
     """
 
     def __init__(
-        self, url: str, *, revive: Callable[[], None] | None = None, connections_max: int = CONNECTIONS_MAX
+        self,
+        url: str,
+        *,
+        revive: Callable[[], None] | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+        is_pooled: bool = False,
     ) -> None:
         self.url = url
+        self.is_pooled = is_pooled
         self._revive = revive
         self._free = threading.BoundedSemaphore(connections_max)
         self._idle: deque[Connection] = deque()
@@ -149,7 +156,7 @@ class Database:
 
 
 @contextmanager
-def open_database(database_url: str | None, home: Path) -> Iterator[Database]:
+def open_database(database_url: str | None, home: Path, *, is_pooled: bool = False) -> Iterator[Database]:
     """
     The database to use, its schema up to date: the one at *database_url*, or the private one below *home*.
 
@@ -158,7 +165,7 @@ def open_database(database_url: str | None, home: Path) -> Iterator[Database]:
     """
     with ExitStack() as stack:
         if database_url:
-            database = Database(database_url)
+            database = Database(database_url, is_pooled=is_pooled)
         else:
             server = stack.enter_context(embedded_server(home / "postgres"))
             database = Database(server.url, revive=server.revive)

@@ -204,6 +204,6 @@ select exists (
     and (classid::bigint << 32) | objid::bigint = hashtextextended(%(worker)s, 0)
 );
 
--- name: wait_for_planning
+-- name: try_planning
 -- Until the transaction ends nobody else plans.
-select pg_advisory_xact_lock(hashtextextended('barfill planning', 0));
+select pg_try_advisory_xact_lock(hashtextextended('barfill planning', 0));

@@ -9,8 +9,10 @@ worker counts as alive while its heartbeat is younger than `HEARTBEAT_PATIENCE_S
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,14 +29,22 @@ from barfill.store.queries import load_queries
 SQL = load_queries("runs")
 
 HEARTBEAT_PATIENCE_S = 60.0
+PLANNING_WAIT_S = (0.02, 0.1)
 
 
 @contextmanager
 def planning_turn(database: Database) -> Iterator[None]:
-    """One process at a time plans and creates runs: two that plan at once would ask for the same ranges."""
-    with database.connection() as conn, conn.transaction():
-        conn.execute(SQL["wait_for_planning"])
-        yield
+    """
+    One process at a time plans and creates runs: two that plan at once would ask for the same ranges.
+
+    Whoever waits holds no transaction: behind a small pooler the one who plans would get no connection.
+    """
+    while True:
+        with database.connection() as conn, conn.transaction():
+            if conn.execute(SQL["try_planning"]).fetchone() == (True,):
+                yield
+                return
+        time.sleep(random.uniform(*PLANNING_WAIT_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +59,18 @@ class Presence:
     """
     This process's sign of life. Call `worker` for every claim, since the lock may be lost with its connection.
 
-    Args:
-        use_lock: False behind a transaction pooler.
+    Behind a transaction pooler it takes no lock.
     """
 
-    def __init__(self, database: Database, *, use_lock: bool = True) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._use_lock = use_lock
         self._id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._conn: psycopg.Connection[TupleRow] | None = None
 
     @property
     def worker(self) -> Worker:
         """Who we are, after taking the lock again if it was lost."""
-        return Worker(self._id, self._use_lock and self._has_lock())
+        return Worker(self._id, not self._database.is_pooled and self._has_lock())
 
     def close(self) -> None:
         """Lets go of the lock: from now on the worker is gone."""

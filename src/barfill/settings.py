@@ -71,6 +71,7 @@ class SettingInfo:
         help: One line.
         unit: Of a number, or "".
         shown_default: The default in words.
+        example: A value to begin with where the default is none, or "".
         is_secret: Whether the value must never be shown.
         is_in_file: Whether the settings file may hold it.
     """
@@ -80,6 +81,7 @@ class SettingInfo:
     help: str
     unit: str
     shown_default: str
+    example: str
     is_secret: bool
     is_in_file: bool
 
@@ -192,12 +194,13 @@ def _setting(
     default: object,
     *,
     shown_default: str = "",
+    example: str = "",
     unit: str = "",
     is_secret: bool = False,
     is_in_file: bool = True,
 ) -> Any:
     shown = shown_default or ("not set" if default is None else str(default).lower())
-    info = SettingInfo(name, kind, help_, unit, shown, is_secret, is_in_file)
+    info = SettingInfo(name, kind, help_, unit, shown, example, is_secret, is_in_file)
     if callable(default):
         return field(default_factory=default, metadata={"info": info}, repr=False)
     return field(default=default, metadata={"info": info}, repr=False)
@@ -219,6 +222,7 @@ class Settings:
         _TEXT_URL,
         "The PostgreSQL database (14 to 18). Not set: barfill runs a private one in BARFILL_HOME.",
         None,
+        example="postgresql://user:password@host:5432/database",
         is_secret=True,
     )
     database_pooler: bool = _setting(
@@ -236,10 +240,10 @@ class Settings:
         is_in_file=False,
     )
     alpaca_api_key: str | None = _setting(
-        "ALPACA_API_KEY", _KEY, "Key id of your Alpaca account.", None, is_secret=True
+        "ALPACA_API_KEY", _KEY, "Key id of your Alpaca account.", None, example="PK...", is_secret=True
     )
     alpaca_api_secret: str | None = _setting(
-        "ALPACA_API_SECRET", _KEY, "Secret that belongs to the key.", None, is_secret=True
+        "ALPACA_API_SECRET", _KEY, "Secret that belongs to the key.", None, example="...", is_secret=True
     )
     alpaca_base_url: str | None = _setting(
         "ALPACA_BASE_URL",
@@ -247,6 +251,7 @@ class Settings:
         "Where Alpaca is reached, such as a simulated exchange.",
         None,
         shown_default="Alpaca's own hosts",
+        example="http://127.0.0.1:8900/alpaca",
     )
     alpaca_plan: str = _setting(
         "ALPACA_PLAN",
@@ -267,6 +272,7 @@ class Settings:
         "How many requests the plan allows.",
         None,
         shown_default="what the plan allows (free 200, paid 10,000)",
+        example="200",
         unit="requests per minute",
     )
     alpaca_page_size: int = _setting(
@@ -282,6 +288,7 @@ class Settings:
         "No more requests than this in a day (UTC), by all processes together.",
         None,
         shown_default="no bound",
+        example="10000",
         unit="requests per day",
     )
     resample_h1_from_m15: bool = _setting(
@@ -324,6 +331,7 @@ class Settings:
         _KEY,
         "Key of barfill's own HTTP API. Kept for it; nothing uses it yet.",
         None,
+        example="...",
         is_secret=True,
     )
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
@@ -420,6 +428,22 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(_all_of(reading.problems))
     reading.values["barfill_home"] = home
     return Settings(**cast("dict[str, Any]", reading.values), sources=reading.sources)
+
+
+def settings_path() -> Path:
+    """
+    Where this process's settings file is, or would be; the file itself may be absent or wrong.
+
+    Raises:
+        SettingsError: BARFILL_HOME cannot be used.
+    """
+    reading = _Reading()
+    text = os.environ.get(_HOME.name, "").strip()
+    if text:
+        reading.take(_HOME, text, Source.ENVIRONMENT)
+    if reading.problems:
+        raise SettingsError(_all_of(reading.problems))
+    return (cast("Path | None", reading.values.get("barfill_home")) or default_home()) / FILE_NAME
 
 
 class _Reading:

@@ -31,6 +31,7 @@ COMMANDS = {
     "watchlist": "Named lists of symbols.",
     "sql": "A prompt on the database, or one statement.",
     "doctor": "Check settings, database, keys, clock and disk.",
+    "init": "Write a settings file, or what runs barfill unattended.",
     "simulate": "Run a simulated exchange, to try barfill without keys.",
 }
 

@@ -19,7 +19,7 @@ import yaml
 from barfill.cli.init import TEMPLATES, env_text, settings_text
 from barfill.cli.main import COMMANDS
 from barfill.settings import SETTINGS, Settings, read_settings
-from tests.cli.conftest import BARFILL, clean_environment
+from tests.cli.conftest import BARFILL, Shell, clean_environment
 from tests.cli.test_main import find
 
 WRITTEN = {
@@ -331,27 +331,32 @@ class Runner:
         )
         fake.chmod(0o755)
         inputs = {"SYMBOLS": "", "TIMEFRAMES": "", "DAYS": ""}
-        return self._run("Fill", {**inputs, **SECRETS, **variables})
+        return self.run("Fill", {**inputs, **SECRETS, **variables})
 
     def summary(self, done: subprocess.CompletedProcess[str]) -> str:
         """The run's summary, after a step that fills."""
         outputs = self.directory / "output"
         found = dict(line.split("=", 1) for line in outputs.read_text().splitlines()) if outputs.exists() else {}
         outcome = "success" if done.returncode == 0 else "failure"
-        assert self._run("Summary", {"CODE": found.get("code", ""), "OUTCOME": outcome}).returncode == 0
+        assert self.run("Summary", {"CODE": found.get("code", ""), "OUTCOME": outcome}).returncode == 0
         return (self.directory / "summary").read_text()
+
+    @property
+    def path(self) -> str:
+        """Where programs are looked for: in its own directory first."""
+        return f"{self.directory / 'bin'}:{os.environ['PATH']}"
 
     def arguments(self) -> list[str]:
         """What barfill was called with."""
         return (self.directory / "arguments").read_text().splitlines()
 
-    def _run(self, name: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """The script of the step *name*."""
         (step,) = (step for step in self.workflow["jobs"]["fill"]["steps"] if step.get("name") == name)
-        assert set(variables) <= set(step["env"])
         script = self.directory / "script.sh"
         script.write_text(step["run"])
         environment = {
-            "PATH": f"{self.directory / 'bin'}:{os.environ['PATH']}",
+            "PATH": self.path,
             "RUNNER_TEMP": str(self.directory),
             "GITHUB_OUTPUT": str(self.directory / "output"),
             "GITHUB_STEP_SUMMARY": str(self.directory / "summary"),
@@ -360,10 +365,10 @@ class Runner:
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
             cwd=self.directory,
-            env=environment | variables,
+            env={**environment, **variables},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 
@@ -422,6 +427,34 @@ def test_inputs_choose_what_is_done(inputs: dict[str, str], arguments: list[str]
     assert runner.fill(inputs).returncode == 0
 
     assert runner.arguments() == [*arguments, "--max-calls", "2000"]
+
+
+def test_the_scripts_read_only_what_they_are_given(workflow: Any) -> None:
+    """Each variable in capitals is of the step, of the job, of GitHub's runner, or of the script's own loop."""
+    job = workflow["jobs"]["fill"]
+    for step in job["steps"]:
+        read = set(re.findall(r"\$\{?!?([A-Z_]+)", step.get("run", "")))
+
+        assert read - set(job["env"]) - {"RUNNER_TEMP", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"} <= set(
+            step.get("env", {})
+        )
+
+
+def test_the_workflow_fills_a_database(runner: Runner, shell: Shell) -> None:
+    """With the real barfill, by inputs and then by what is kept complete; the summary shows the matrix."""
+    (runner.directory / "bin").mkdir()
+    (runner.directory / "bin" / "barfill").symlink_to(BARFILL)
+    shell("watchlist", "add", "tech", "MSFT", "--no-jobs")
+    shell("jobs", "definitions", "add", "MSFT", "--timeframes", "1d", "--days", "20")
+    inputs = {"SYMBOLS": "AAPL", "TIMEFRAMES": "1d", "DAYS": "20"}
+
+    by_hand = runner.run("Fill", {**shell.environment, **inputs, "PATH": runner.path})
+    by_schedule = runner.run("Fill", {**shell.environment, **dict.fromkeys(inputs, ""), "PATH": runner.path})
+    summary = runner.summary(by_schedule)
+
+    assert (by_hand.returncode, by_schedule.returncode) == (0, 0), by_hand.stdout + by_schedule.stdout
+    assert "AAPL" in by_hand.stdout
+    assert "MSFT" in summary
 
 
 @pytest.mark.parametrize("name", ["SYMBOLS", "TIMEFRAMES", "DAYS"])

@@ -24,7 +24,7 @@ COMMANDS = {
     "backfill": "Fetch what is missing, so that the database is complete.",
     "status": "How complete each symbol is, and how far behind.",
     "schedule": "Keep what the job definitions want complete.",
-    "worker": "Carry out runs from the queue, on this machine or many.",
+    "worker": "Carry out runs from the queue.",
     "gaps": "Expected bars that are not there, each with its reason.",
     "jobs": "Job runs and definitions: list, show, watch, retry, cancel.",
     "symbols": "Add, list, remove and import symbols.",

@@ -6,8 +6,9 @@ as vendors do it under load. A run of k expected bars without a row is believed 
 a run is suspicious, stays out of coverage and is asked for again. The chance is (1 - d)^k, where d is the share of
 bars that the symbol usually has.
 
-Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) a run must
-have a chance above 1e-2: vendors cut answers short, and a cut of one or two bars is no less a hole than one of many.
+Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) no bar of a
+symbol that never lacks any may be absent: vendors cut answers short, and a cut of one or two bars is no less a hole
+than one of many.
 
 A run goes on over the night: two bars absent before the close and two after the next open are a run of four. A row
 that the rules kept out is a row: it breaks a run.
@@ -91,7 +92,7 @@ class Evidence:
         symbol, ts: int32 and int64 (n,), the keys of the accepted rows, sorted. Rows outside `proven` or off the
             regular grid are no harm.
         blocked: Bars that the rules keep out of coverage.
-        doubted: Where silence is believed only if it is likely.
+        doubted: Where silence of a liquid symbol is not believed, however short it is.
         is_lossy: bool by symbol: whether rows of it may have been lost, so that how many came says nothing about how
             often it trades.
         density: float64 by symbol: share of expected bars that it has, as known before; NaN where unknown.

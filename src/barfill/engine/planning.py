@@ -14,7 +14,7 @@ from barfill.core.capabilities import Capabilities
 from barfill.core.plan import Need, Slice, cut_slices, missing_ranges
 from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
-from barfill.engine.findings import Findings
+from barfill.engine.findings import Findings, is_open
 from barfill.engine.ledger import Market, SeriesKey, not_due, read_gaps, read_rows
 from barfill.engine.standing import StandingOrder
 from barfill.errors import SymbolNotOffered
@@ -173,11 +173,21 @@ def plan_retry(
 def _done(
     rows: Mapping[SeriesKey, SeriesRow], gaps: Mapping[SeriesKey, Sequence[ListedGap]], now: datetime
 ) -> dict[SeriesKey, Ranges]:
-    """What is not to be asked for: covered, or a gap that is not due before later."""
+    """
+    What is not to be asked for: covered, or a gap that is not due before later.
+
+    Gaps that are due are asked for with the days around them: many of them share requests, and the answer tells how
+    often the symbol trades.
+    """
     done = {key: row.covered for key, row in rows.items()}
     for key, listed in gaps.items():
-        done[key] = done.get(key, Ranges()) | not_due(listed, now)
+        due = Ranges(_widened(one.gap.range, key[1]) for one in listed if is_open(one) and _is_due(one, now))
+        done[key] = (done.get(key, Ranges()) - due) | not_due(listed, now)
     return done
+
+
+def _is_due(listed: ListedGap, now: datetime) -> bool:
+    return listed.gap.next_check_at is None or listed.gap.next_check_at <= now
 
 
 def _refused_lately(rows: Mapping[SeriesKey, SeriesRow], now: datetime) -> Iterable[SeriesKey]:

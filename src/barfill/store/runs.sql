@@ -32,7 +32,8 @@ and status in ('queued', 'running')
 and (%(seen_epoch)s::integer is null or epoch = %(seen_epoch)s::integer)
 returning
     id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
-    feed, basis, job_type, triggered_by, job_def_id, priority, is_restart, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written;
+    feed, basis, job_type, triggered_by, job_def_id, priority, is_restart, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written,
+    may_lack_rows;
 
 -- name: beat
 -- The worker lives; the runs that are still its own.

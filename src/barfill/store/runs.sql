@@ -170,7 +170,8 @@ where job_runs.id = dead.id
 returning job_runs.id;
 
 -- name: list_without_entry
--- Runs that wait and that no queue entry will bring to a worker.
+-- Runs that wait and that no queue entry will bring to a worker. One that a worker has taken does not count: it claims
+-- the run at once, or never will.
 select id
 from job_runs
 where status = 'queued'
@@ -178,7 +179,7 @@ and not exists (
     select
     from procrastinate_jobs
     where procrastinate_jobs.id = job_runs.queue_job_id
-    and procrastinate_jobs.status in ('todo', 'doing')
+    and procrastinate_jobs.status = 'todo'
 )
 order by id
 limit %(limit)s;

@@ -71,6 +71,7 @@ def test_a_watchlist_is_made_filled_and_used(shell: Shell) -> None:
     assert listed.stdout == "AAPL\n"
     assert (unknown.returncode, deleted.returncode) == (1, 0)
     assert "no watchlist 'nope'" in unknown.stderr
+    assert "Make it with: barfill watchlist add nope AAPL MSFT" in unknown.stderr
 
 
 def test_a_statement_is_printed_as_table_csv_or_json(shell: Shell) -> None:
@@ -252,10 +253,11 @@ def test_a_fault_script_that_cannot_be_read_is_refused(shell: Shell, tmp_path: P
 
 
 def test_a_port_in_use_is_one_sentence(shell: Shell, exchange: SimulatedExchange) -> None:
-    """It names the port."""
+    """It names the port, who may be there, and another port."""
     port = exchange.url.rpartition(":")[2]
 
     done = shell("simulate", "--port", port)
 
     assert done.returncode == 2
-    assert f"Port {port} cannot be listened on" in done.stderr
+    assert f"Port {port} is in use: another program, maybe another 'barfill simulate', listens there." in done.stderr
+    assert f"--port {int(port) + 1}, or --port 0" in done.stderr

@@ -2,6 +2,7 @@
 The simulated exchange as an object: started and stopped, asked what it knows, told what to do.
 """
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from barfill.simulate.wire import Page
 
 _THREADS = 2
 _REQUEST_BYTES_MAX = 1_000_000
+_PORT_MAX = 65_535
 _SHUTDOWN_S = 0.2
 
 
@@ -84,7 +86,7 @@ class SimulatedExchange:
             await site.start()
         except OSError as error:
             await self.stop()
-            raise InvalidInput(f"Port {port or self.config.port} cannot be listened on: {error.strerror}.") from error
+            raise _port_error(self.config.port if port is None else port, error) from error
         bound = self._runner.addresses[0]
         self._url = f"http://{self.config.host}:{bound[1]}"
         return self._url
@@ -159,3 +161,13 @@ class SimulatedExchange:
         market = ReplayMarket(self.config.replay)
         self.messages += market.messages
         return market
+
+
+def _port_error(port: int, error: OSError) -> InvalidInput:
+    """What a failure to listen on *port* means, and which other one to take."""
+    other = f"Use --port {port + 1 if port < _PORT_MAX else port - 1}, or --port 0 for any free one."
+    if error.errno == errno.EADDRINUSE:
+        return InvalidInput(
+            f"Port {port} is in use: another program, maybe another 'barfill simulate', listens there. {other}"
+        )
+    return InvalidInput(f"Port {port} cannot be listened on: {error.strerror}. {other}")

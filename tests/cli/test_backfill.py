@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,10 @@ def test_a_second_backfill_asks_for_nothing(shell: Shell, exchange: SimulatedExc
 
     assert done.returncode == 0
     assert exchange.requests == []
-    assert "0 made" in done.stdout
+    assert done.stderr.strip() == "plan: nothing to fetch: all of it is covered"
+    assert "of 2026-06-01 to 2026-06-05" in done.stdout
+    assert "Done: complete." in done.stdout
+    assert "Calls" not in done.stdout
 
 
 def test_full_asks_again_and_changes_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
@@ -80,6 +84,7 @@ def test_json_and_output_hold_the_same_report(shell: Shell, tmp_path: Path) -> N
     assert set(report) >= {"summary", "gaps_detected", "gaps_filled", "matrix", "failures"}
     assert report["matrix"]["AAPL"]["1d"]["complete"] is True
     assert report["summary"]["exit_code"] == 0
+    assert (report["gaps_filled"], report["summary"]["gaps_filled"]) == ([], 0)
 
 
 def test_a_symbol_that_is_not_offered_fails_alone(shell: Shell) -> None:
@@ -132,16 +137,20 @@ def test_a_dry_run_tells_the_cost_and_fetches_nothing(shell: Shell, exchange: Si
     assert bars_requests(exchange) == 0
     for words in ("Calls", "at the rate limit", "1h", "Nothing was fetched"):
         assert words in done.stdout
+    assert as_json["dry_run"] is True
     assert as_json["by_timeframe"] == {"1d": 1, "1m": 1}
+    assert as_json["bars_by_timeframe"] == {"1d": 5, "1m": 1_950}
 
 
 def test_max_calls_bounds_a_run_and_the_next_one_goes_on(shell: Shell, exchange: SimulatedExchange) -> None:
     """Exit code 3 until all is there; no page is fetched twice."""
     wanted = ("backfill", "AAPL", "--timeframe", "15m", *WEEK, "--max-calls", "2")
 
-    codes = [shell(*wanted, ALPACA_PAGE_SIZE="100").returncode for _ in range(2)]
+    first, second = (shell(*wanted, ALPACA_PAGE_SIZE="100") for _ in range(2))
 
-    assert codes == [3, 0]
+    assert (first.returncode, second.returncode) == (3, 0)
+    assert re.search(r"Gaps +0 detected, .* 0 remaining\nStill to get +\d+ expected bars", first.stdout)
+    assert "1 part of an interrupted backfill is gone on with" in second.stderr
     assert bars_requests(exchange) == 3
 
 
@@ -155,12 +164,15 @@ def test_an_interrupted_backfill_resumes(number: signal.Signals, shell: Shell, e
         while "1 Fetching" not in process.stderr.readline():
             pass
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        told, said = process.communicate(timeout=30)
 
     again = shell(*wanted, ALPACA_PAGE_SIZE="100")
 
     assert process.returncode == 130
     assert "Stopping after the pages in hand" in said
+    assert re.search(r"Gaps +0 detected", told)
+    assert re.search(r"Still to get +[\d,]+ expected bars", told)
+    assert "Interrupted. Run the same command again to resume where it stopped." in told
     assert again.returncode == 0, again.stderr
 
 
@@ -175,8 +187,34 @@ def test_a_second_interrupt_leaves_at_once(shell: Shell) -> None:
         while "leave at once" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=5)
 
-        assert process.wait(timeout=5) == 130
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. Run the same command again to resume where it stopped."
+
+
+def test_an_early_interrupt_says_what_to_do_next_too(shell: Shell, exchange: SimulatedExchange) -> None:
+    """While the provider is asked for a symbol, before anything is fetched."""
+    exchange.set_faults([{"match": {"endpoint": "asset"}, "fault": "H17", "args": {"seconds": 5}}])
+    with shell.begin("backfill", "AAPL", "--timeframe", "1d", *WEEK) as process:
+        while not exchange.requests:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. Run the same command again to resume where it stopped."
+
+
+def test_a_dead_provider_gets_one_piece_of_advice(shell: Shell) -> None:
+    """Nothing can be corrected, and what was never asked for is no gap."""
+    shell("symbols", "add", "AAPL")
+
+    done = shell("backfill", "AAPL", "--timeframe", "1d", *WEEK, ALPACA_BASE_URL="http://127.0.0.1:9/alpaca")
+
+    assert done.returncode == 1
+    assert "Finished, but something failed (above). Run the same command again once it is over." in done.stdout
+    assert "Correct it" not in done.stdout
 
 
 def test_nothing_shows_the_keys(shell: Shell, exchange: SimulatedExchange, database: Database) -> None:

@@ -163,6 +163,7 @@ def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now:
         left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
         units = "   behind: s sessions, d days" if is_narrow else ""
         click.echo(legend(table) + units + left_out)
+        click.echo("of all that was ever asked for")
         click.echo()
     elif shown:
         click.echo(f"All {counted(len(shown), 'symbol')} are complete in what was fetched so far.")

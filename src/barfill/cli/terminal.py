@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+INTERRUPTED = "Interrupted. Run the same command again to resume where it stopped."
+"""What whoever stops a backfill reads, however early or often Ctrl-C was pressed."""
+
 _PLAIN_WIDTH = 200
 
 

@@ -186,7 +186,7 @@ def test_doctor_makes_the_directory_and_says_so(shell: Shell, tmp_path: Path) ->
     """With the private database in it, which the other checks need."""
     done = shell("doctor", BARFILL_HOME=str(tmp_path / "new"), DATABASE_URL=None)
 
-    assert re.search(r"✓ directory  \S+/new, made just now, mode 700, can be written", done.stdout)
+    assert re.search(r"✓ directory  \S+/new, made just now, mode \d+, can be written", done.stdout)
     assert "when it is needed" not in done.stdout
 
 
@@ -238,13 +238,15 @@ def test_a_replay_has_a_home_of_its_own_and_tells_left_out_files_by_reason(shell
     for options in ((), ("--verbose",)):
         with shell.begin("simulate", "--port", "0", "--replay", str(tmp_path), *options) as process:
             assert process.stdout is not None
-            told[options] = [process.stdout.readline().strip() for _ in range(7)]
+            told[options] = [process.stdout.readline().strip() for _ in range(11)]
             process.send_signal(signal.SIGINT)
 
     first, second, *rest = told[()]
     assert first == "# 5 files left out: not a .parquet or .csv file"
     assert second.startswith("# equity_ABC_m1_2026_other.csv left out: another file holds the same series")
     assert "barfill-replay" in "".join(rest + told["--verbose",])
+    assert "# ABC 1m: 2026-06-01 to 2026-06-01" in rest
+    assert rest[-1] == "#   barfill backfill ABC --timeframes 1m --start 2026-06-01 --end 2026-06-02"
     assert told["--verbose",][0].startswith("# note0.txt, note1.txt, note2.txt, note3.txt, note4.txt left out")
 
 

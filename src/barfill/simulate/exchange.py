@@ -21,7 +21,7 @@ from barfill.simulate.listings import Listing
 from barfill.simulate.market import SyntheticMarket
 from barfill.simulate.pages import Market, rows_of
 from barfill.simulate.queries import BarsQuery
-from barfill.simulate.replay import ReplayMarket
+from barfill.simulate.replay import ReplayMarket, Served
 from barfill.simulate.sessions import to_ns
 from barfill.simulate.timeframes import named_timeframe
 from barfill.simulate.wire import Page
@@ -46,6 +46,7 @@ class SimulatedExchange:
         self.script = FaultScript(self.config.faults, self.config.seed)
         self.wrong_key_status = self.config.wrong_key_status
         self.messages: list[str] = []
+        self.served: list[Served] = []
         self._market = self._make_market()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulate")
         self.answers = Answers(self._market, self.clock, self._pool, is_free=self.config.plan == "free")
@@ -160,6 +161,7 @@ class SimulatedExchange:
             return SyntheticMarket(self.config.seed, self.config.symbols)
         market = ReplayMarket(self.config.replay)
         self.messages += market.messages
+        self.served += market.served
         return market
 
 

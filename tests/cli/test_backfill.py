@@ -260,12 +260,38 @@ def test_status_says_how_far_behind_everything_is(shell: Shell) -> None:
     report = json.loads(shell("status", "--json").stdout)
 
     assert (shown.returncode, unhealthy.returncode) == (0, 1)
-    assert (
-        "1 symbol stale or failed. Fetch what is missing: barfill backfill AAPL --timeframes 1d --days" in shown.stdout
-    )
+    assert "Fetch what is missing:\n  barfill backfill AAPL --timeframes 1d --days" in shown.stdout
+    assert "of all that was ever asked for" in shown.stdout
     assert report["healthy"] is False
     assert report["symbols"][0]["timeframes"]["1d"]["bar_count"] == 5
     assert report["symbols"][0]["sessions_behind"] > 1
+
+
+def test_the_command_that_status_names_reaches_what_failed(shell: Shell, exchange: SimulatedExchange) -> None:
+    """However old the oldest gap is: the command finishes what had failed."""
+    exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H04", "args": {"status": 500}}])
+    shell("backfill", "AAPL", "--timeframe", "1d", "--days", "1200")
+    exchange.set_faults([])
+
+    shown = shell("status").stdout
+    command = re.search(r"^  barfill (backfill AAPL .*)$", shown, re.MULTILINE)
+    assert command is not None, shown
+    assert re.search(r"^\d+ open gaps?: barfill gaps AAPL$", shown, re.MULTILINE)
+    assert int(command[1].rpartition(" ")[2]) >= 1200
+
+
+def test_status_counts_the_open_gaps_of_a_healthy_symbol(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Where an old range failed and the last run went well, it points to the list of gaps."""
+    exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H04", "args": {"status": 500}}])
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+    exchange.set_faults([])
+    shell("backfill", "AAPL", "--timeframe", "1d", "--days", "10")
+
+    shown = shell("status").stdout
+    report = json.loads(shell("status", "--json").stdout)
+
+    assert "1 open gap: barfill gaps AAPL\nAll symbols are at most one session behind" in shown
+    assert report["symbols"][0]["timeframes"]["1d"]["open_gaps"] == 1
 
 
 def test_status_of_a_fresh_symbol_is_healthy(shell: Shell) -> None:
@@ -369,6 +395,15 @@ def test_status_fits_a_terminal_of_80_columns(shell: Shell) -> None:
     assert re.search(r" \d+s \d+d +\d+ (s|min) +ok", lines[1])
     assert "behind: s sessions, d days" in lines[2]
     assert max(map(len, lines[:2])) <= 80
+
+
+def test_a_pipe_is_as_wide_as_columns_says(shell: Shell) -> None:
+    """Nothing of the matrix reaches beyond 80 columns there."""
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+
+    lines = shell("status", COLUMNS="80").stdout.splitlines()
+
+    assert max(map(len, lines)) <= 80
 
 
 def test_how_far_behind_is_told_of_one_timeframe(shell: Shell) -> None:

@@ -236,9 +236,21 @@ def test_hole_is_cut_out_exactly() -> None:
     (gap,) = result.gaps
 
     assert described(gap) == (minute_range(60, 90), 30, GapKind.MISSING)
-    assert gap.reason == "30 expected bars in a row are absent, of a symbol that has 100.0% of its bars"
+    assert gap.reason == "30 expected bars in a row are absent; the symbol usually has 100.0 % of its bars"
     assert covered_by(result) == Ranges([TUESDAY]) - minute_range(60, 90)
     assert not gap.is_leading
+
+
+def test_reasons_are_written_for_people() -> None:
+    """
+    One bar is absent, thousands have a separator.
+    """
+    week = span("2024-03-05", "2024-03-09")
+    (one,) = reconciled(starts_in(less=[389]), doubted=[TUESDAY]).gaps
+    (many,) = reconciled([], week).gaps
+
+    assert one.reason == "1 expected bar is absent; the symbol usually has 100.0 % of its bars"
+    assert many.reason == "1,560 expected bars did not come, and how often the symbol trades is not known"
 
 
 def test_run_goes_on_over_the_night() -> None:
@@ -271,7 +283,7 @@ def test_quiet_minutes_are_one_record() -> None:
     result = reconciled(starts_in(less=[7, 50, 51, 200]), density=0.95)
 
     assert [described(gap) for gap in result.gaps] == [(minute_range(7, 201), 4, GapKind.NO_TRADE)]
-    assert result.gaps[0].reason == "no trade in 4 of 194 bars; the symbol has 95.0% of its bars"
+    assert result.gaps[0].reason == "no trade in 4 of 194 bars; the symbol usually has 95.0 % of its bars"
     assert covered_by(result) == Ranges([TUESDAY])
 
 
@@ -297,7 +309,7 @@ def test_empty_answer_of_an_unknown_symbol_is_held() -> None:
 
     assert covered_by(result) == Ranges()
     assert described(gap) == (minute_range(0, 390), 390, GapKind.MISSING)
-    assert gap.reason == "no bar of 390 expected ones came, and how often the symbol trades is not known"
+    assert gap.reason == "390 expected bars did not come, and how often the symbol trades is not known"
     assert np.isnan(result.density).all()
 
 

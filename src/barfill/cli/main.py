@@ -98,7 +98,9 @@ def run_command(arguments: Sequence[str]) -> int:
         error.show()
         return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        from barfill.cli.terminal import INTERRUPTED  # noqa: PLC0415
+
+        click.echo(INTERRUPTED if arguments[:1] == ["backfill"] else "Interrupted.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has seen enough (`barfill status | head`). Python would complain once more at exit.

@@ -351,11 +351,11 @@ def _suspicious_gaps(
         count = end - first
         kind = GapKind.UNAVAILABLE if leading and not np.isnan(share) else GapKind.MISSING
         if np.isnan(share):
-            reason = f"no bar of {count} expected ones came, and how often the symbol trades is not known"
+            reason = f"{_bars(count)} did not come, and how often the symbol trades is not known"
         elif leading:
-            reason = f"{count} expected bars before the symbol's first one are absent"
+            reason = f"{_bars(count)} before the symbol's first one {_are(count)} absent"
         else:
-            reason = f"{count} expected bars in a row are absent, of a symbol that has {share:.1%} of its bars"
+            reason = f"{_bars(count)}{' in a row' if count > 1 else ''} {_are(count)} absent; {_usually(share)}"
         yield Gap(int(grid.proven.symbol[owner]), grid.range(owner, first, end), count, kind, reason, leading)
 
 
@@ -373,7 +373,7 @@ def _quiet_gaps(runs: _Runs, holes: _Runs, grid: _Grid, density: NDArray[np.floa
     for owner, first, end, count, share in zip(
         *(column.tolist() for column in (*merged, density[starts])), strict=True
     ):
-        reason = f"no trade in {count} of {end - first} bars; the symbol has {share:.1%} of its bars"
+        reason = f"no trade in {count:,} of {end - first:,} bars; {_usually(share)}"
         yield Gap(int(grid.proven.symbol[owner]), grid.range(owner, first, end), count, GapKind.NO_TRADE, reason)
 
 
@@ -383,3 +383,15 @@ def _quarantined_gaps(rows: _Runs, grid: _Grid) -> Iterable[Gap]:
         reason = "the rows that came for these bars broke a rule; they are in quarantined_bars"
         symbol = int(grid.proven.symbol[owner])
         yield Gap(symbol, grid.range(owner, first, end), end - first, GapKind.QUARANTINED, reason)
+
+
+def _bars(count: int) -> str:
+    return f"{count:,} expected bar{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _usually(share: float) -> str:
+    return f"the symbol usually has {100 * share:.1f} % of its bars"

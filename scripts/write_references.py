@@ -26,7 +26,9 @@ def cli_reference() -> str:
         CLI_INTRODUCTION.strip(),
     ]
     for path, command in _commands((), barfill):
-        context = click.Context(command, info_name=" ".join(("barfill", *path)), max_content_width=100)
+        context = click.Context(
+            command, info_name=" ".join(("barfill", *path)), max_content_width=100, **barfill.context_settings
+        )
         context.terminal_width = 100
         heading = "#" * (2 + max(0, len(path) - 1))
         parts.append(f"{heading} {context.info_name}\n\n```text\n{command.get_help(context)}\n```")

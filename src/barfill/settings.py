@@ -345,14 +345,14 @@ class Settings:
         return self.sources.get(info.name, Source.DEFAULT)
 
     def shown(self, info: SettingInfo) -> str:
-        """The value as it may be printed: secrets as their length, the home directory as `~`."""
+        """The value as it may be printed: of a secret only that it is set, the home directory as `~`."""
         value = getattr(self, info.name.lower())
         if value is None:
             return info.shown_default
         if info.name == "DATABASE_URL":
             return _shown_database(str(value))
         if info.is_secret:
-            return f"set ({len(str(value))} characters)"
+            return "set"
         if isinstance(value, Path):
             return shown_path(value)
         if isinstance(value, tuple):

@@ -88,8 +88,8 @@ def shell(exchange: SimulatedExchange, database: Database, tmp_path: Path) -> Sh
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without barfill's own variables."""
-    ours = {info.name for info in SETTINGS} | {"BARFILL_DEBUG", "BARFILL_CRASH_AT"}
+    """This process's environment without barfill's own variables and the width of a terminal."""
+    ours = {info.name for info in SETTINGS} | {"BARFILL_DEBUG", "BARFILL_CRASH_AT", "COLUMNS"}
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 

@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,10 @@ def test_a_second_backfill_asks_for_nothing(shell: Shell, exchange: SimulatedExc
 
     assert done.returncode == 0
     assert exchange.requests == []
-    assert "0 made" in done.stdout
+    assert done.stderr.strip() == "plan: nothing to fetch: all of it is covered"
+    assert "of 2026-06-01 to 2026-06-05" in done.stdout
+    assert "Done: complete." in done.stdout
+    assert "Calls" not in done.stdout
 
 
 def test_full_asks_again_and_changes_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
@@ -80,6 +84,7 @@ def test_json_and_output_hold_the_same_report(shell: Shell, tmp_path: Path) -> N
     assert set(report) >= {"summary", "gaps_detected", "gaps_filled", "matrix", "failures"}
     assert report["matrix"]["AAPL"]["1d"]["complete"] is True
     assert report["summary"]["exit_code"] == 0
+    assert (report["gaps_filled"], report["summary"]["gaps_filled"]) == ([], 0)
 
 
 def test_a_symbol_that_is_not_offered_fails_alone(shell: Shell) -> None:
@@ -132,16 +137,20 @@ def test_a_dry_run_tells_the_cost_and_fetches_nothing(shell: Shell, exchange: Si
     assert bars_requests(exchange) == 0
     for words in ("Calls", "at the rate limit", "1h", "Nothing was fetched"):
         assert words in done.stdout
+    assert as_json["dry_run"] is True
     assert as_json["by_timeframe"] == {"1d": 1, "1m": 1}
+    assert as_json["bars_by_timeframe"] == {"1d": 5, "1m": 1_950}
 
 
 def test_max_calls_bounds_a_run_and_the_next_one_goes_on(shell: Shell, exchange: SimulatedExchange) -> None:
     """Exit code 3 until all is there; no page is fetched twice."""
     wanted = ("backfill", "AAPL", "--timeframe", "15m", *WEEK, "--max-calls", "2")
 
-    codes = [shell(*wanted, ALPACA_PAGE_SIZE="100").returncode for _ in range(2)]
+    first, second = (shell(*wanted, ALPACA_PAGE_SIZE="100") for _ in range(2))
 
-    assert codes == [3, 0]
+    assert (first.returncode, second.returncode) == (3, 0)
+    assert re.search(r"Gaps +0 detected, .* 0 remaining\nStill to get +\d+ expected bars", first.stdout)
+    assert "1 part of an interrupted backfill is gone on with" in second.stderr
     assert bars_requests(exchange) == 3
 
 
@@ -155,12 +164,15 @@ def test_an_interrupted_backfill_resumes(number: signal.Signals, shell: Shell, e
         while "1 Fetching" not in process.stderr.readline():
             pass
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        told, said = process.communicate(timeout=30)
 
     again = shell(*wanted, ALPACA_PAGE_SIZE="100")
 
     assert process.returncode == 130
     assert "Stopping after the pages in hand" in said
+    assert re.search(r"Gaps +0 detected", told)
+    assert re.search(r"Still to get +[\d,]+ expected bars", told)
+    assert "Interrupted. Run the same command again to resume where it stopped." in told
     assert again.returncode == 0, again.stderr
 
 
@@ -175,8 +187,34 @@ def test_a_second_interrupt_leaves_at_once(shell: Shell) -> None:
         while "leave at once" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=5)
 
-        assert process.wait(timeout=5) == 130
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. Run the same command again to resume where it stopped."
+
+
+def test_an_early_interrupt_says_what_to_do_next_too(shell: Shell, exchange: SimulatedExchange) -> None:
+    """While the provider is asked for a symbol, before anything is fetched."""
+    exchange.set_faults([{"match": {"endpoint": "asset"}, "fault": "H17", "args": {"seconds": 5}}])
+    with shell.begin("backfill", "AAPL", "--timeframe", "1d", *WEEK) as process:
+        while not exchange.requests:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. Run the same command again to resume where it stopped."
+
+
+def test_a_dead_provider_gets_one_piece_of_advice(shell: Shell) -> None:
+    """Nothing can be corrected, and what was never asked for is no gap."""
+    shell("symbols", "add", "AAPL")
+
+    done = shell("backfill", "AAPL", "--timeframe", "1d", *WEEK, ALPACA_BASE_URL="http://127.0.0.1:9/alpaca")
+
+    assert done.returncode == 1
+    assert "Finished, but something failed (above). Run the same command again once it is over." in done.stdout
+    assert "Correct it" not in done.stdout
 
 
 def test_nothing_shows_the_keys(shell: Shell, exchange: SimulatedExchange, database: Database) -> None:
@@ -222,12 +260,38 @@ def test_status_says_how_far_behind_everything_is(shell: Shell) -> None:
     report = json.loads(shell("status", "--json").stdout)
 
     assert (shown.returncode, unhealthy.returncode) == (0, 1)
-    assert (
-        "1 symbol stale or failed. Fetch what is missing: barfill backfill AAPL --timeframes 1d --days" in shown.stdout
-    )
+    assert "Fetch what is missing:\n  barfill backfill AAPL --timeframes 1d --days" in shown.stdout
+    assert "of all that was ever asked for" in shown.stdout
     assert report["healthy"] is False
     assert report["symbols"][0]["timeframes"]["1d"]["bar_count"] == 5
     assert report["symbols"][0]["sessions_behind"] > 1
+
+
+def test_the_command_that_status_names_reaches_what_failed(shell: Shell, exchange: SimulatedExchange) -> None:
+    """However old the oldest gap is: the command finishes what had failed."""
+    exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H04", "args": {"status": 500}}])
+    shell("backfill", "AAPL", "--timeframe", "1d", "--days", "1200")
+    exchange.set_faults([])
+
+    shown = shell("status").stdout
+    command = re.search(r"^  barfill (backfill AAPL .*)$", shown, re.MULTILINE)
+    assert command is not None, shown
+    assert re.search(r"^\d+ open gaps?: barfill gaps AAPL$", shown, re.MULTILINE)
+    assert int(command[1].rpartition(" ")[2]) >= 1200
+
+
+def test_status_counts_the_open_gaps_of_a_healthy_symbol(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Where an old range failed and the last run went well, it points to the list of gaps."""
+    exchange.set_faults([{"match": {"endpoint": BARS}, "fault": "H04", "args": {"status": 500}}])
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+    exchange.set_faults([])
+    shell("backfill", "AAPL", "--timeframe", "1d", "--days", "10")
+
+    shown = shell("status").stdout
+    report = json.loads(shell("status", "--json").stdout)
+
+    assert "1 open gap: barfill gaps AAPL\nAll symbols are at most one session behind" in shown
+    assert report["symbols"][0]["timeframes"]["1d"]["open_gaps"] == 1
 
 
 def test_status_of_a_fresh_symbol_is_healthy(shell: Shell) -> None:
@@ -331,6 +395,15 @@ def test_status_fits_a_terminal_of_80_columns(shell: Shell) -> None:
     assert re.search(r" \d+s \d+d +\d+ (s|min) +ok", lines[1])
     assert "behind: s sessions, d days" in lines[2]
     assert max(map(len, lines[:2])) <= 80
+
+
+def test_a_pipe_is_as_wide_as_columns_says(shell: Shell) -> None:
+    """Nothing of the matrix reaches beyond 80 columns there."""
+    shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
+
+    lines = shell("status", COLUMNS="80").stdout.splitlines()
+
+    assert max(map(len, lines)) <= 80
 
 
 def test_how_far_behind_is_told_of_one_timeframe(shell: Shell) -> None:

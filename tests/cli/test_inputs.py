@@ -62,7 +62,7 @@ def test_no_timeframe_means_all_eight() -> None:
 
 def test_an_unknown_timeframe_is_refused() -> None:
     """The text lists the eight."""
-    with pytest.raises(UnknownTimeframe, match="m1, m5, m15"):
+    with pytest.raises(UnknownTimeframe, match="1m, 5m, 15m"):
         parse_timeframes(["7m"])
 
 

@@ -99,7 +99,7 @@ def test_every_command_that_reports_can_print_json(path: tuple[str, ...]) -> Non
     ("arguments", "text"),
     [
         (["backfill"], "No symbols are named"),
-        (["backfill", "AAPL", "--timeframes", "7m"], "Timeframe '7m' is unknown. Use one of m1, m5"),
+        (["backfill", "AAPL", "--timeframes", "7m"], "Timeframe '7m' is unknown. Use one of 1m, 5m"),
         (["backfill", "AAPL", "--start", "2024-03-01T09:30"], "has no time zone. Write 2024-03-01T09:30"),
         (["backfill", "AAPL", "--start", "2024-03-02", "--end", "2024-03-01"], "is not after --start"),
         (["backfill", "AAPL", "--start", "2999-01-01"], "lies in the future"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -110,7 +112,7 @@ def test_a_plan_is_told_in_one_line() -> None:
 
     assert plan_line(estimate) == (
         "about 45 calls (1m: 44, 1d: 1), 1h, 1w derived, 200,000 bars, 4 min 0 s at the rate limit, "
-        "1 interrupted run taken up"
+        "1 part of an interrupted backfill is gone on with"
     )
 
 
@@ -137,8 +139,16 @@ NOTHING = PlanEstimate(
 
 
 def test_a_plan_of_nothing_does_not_claim_that_all_is_covered() -> None:
-    """Gaps may only not be due yet; a weekend has no sessions at all."""
-    assert plan_line(NOTHING) == "nothing to fetch: covered, or not due yet (see: barfill gaps)"
+    """Gaps may only not be due yet, others may be at it; a weekend has no sessions at all."""
+    later = replace(NOTHING, gaps_not_due=3, due_at=datetime(2026, 11, 26, 20, 5, tzinfo=UTC))
+
+    assert plan_line(NOTHING) == "nothing to fetch: all of it is covered"
+    assert plan_line(later) == (
+        "nothing to fetch: covered, but for 3 open gaps that are due again from 2026-11-26 20:05 UTC on"
+    )
+    assert plan_line(replace(NOTHING, has_others=True)) == (
+        "nothing to fetch: other workers are at it (see: barfill jobs list)"
+    )
     assert plan_line(NOTHING, has_sessions=False) == "no sessions in this range"
 
 
@@ -151,11 +161,11 @@ def terminal(width: int = 80) -> Console:
     return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, legacy_windows=False)
 
 
-def page(bars: int) -> PageWritten:
-    return PageWritten(1, Timeframe.M1, "AAPL", 1, bars, bars, 0, 0)
+def page(bars: int, timeframe: Timeframe = Timeframe.M1) -> PageWritten:
+    return PageWritten(1, timeframe, "AAPL", 1, bars, bars, 0, 0)
 
 
-def estimate(calls: int, bars: int) -> PlanEstimate:
+def estimate(calls: int, bars: int, days: int = 0) -> PlanEstimate:
     return PlanEstimate(
         slices=1,
         calls=calls,
@@ -164,14 +174,20 @@ def estimate(calls: int, bars: int) -> PlanEstimate:
         bars=bars,
         bytes_stored=0,
         by_timeframe={Timeframe.M1: calls},
+        bars_by_timeframe={Timeframe.M1: bars - days} | ({Timeframe.D1: days} if days else {}),
         derived=(Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.H1, Timeframe.H4, Timeframe.W1),
         resumed=1,
     )
 
 
-def last_bar(console: Console) -> int:
-    """How long the bar of 1m is on the last frame, of 30."""
-    return [line for line in drawn(console).splitlines() if "  1m " in line][-1].count("━")
+def last_line(console: Console, label: str) -> str:
+    """The bar of a timeframe on the last frame."""
+    return [line for line in drawn(console).splitlines() if f"  {label} " in line][-1]
+
+
+def last_bar(console: Console, label: str = "1m") -> int:
+    """How long it is, of 30."""
+    return last_line(console, label).count("━")
 
 
 @pytest.mark.parametrize("is_stopped", [True, False])
@@ -197,6 +213,34 @@ def test_bars_are_full_when_all_came() -> None:
         progress.page_written(page(1_000))
 
     assert last_bar(console) == 30
+
+
+def test_a_timeframe_that_is_finished_has_a_full_bar_while_others_go_on() -> None:
+    """Each row counts the expected bars of its timeframe, which together are those of all."""
+    console = terminal()
+    with LiveProgress(console) as progress:
+        progress.planned(estimate(5, 1_020, days=20))
+        progress.stage(1, "fetching", 1_020)
+        progress.page_written(page(20, Timeframe.D1))
+        progress.page_written(page(300))
+
+    assert (last_bar(console, "1d"), last_bar(console, "1m")) == (30, 9)
+    assert "20/20 bars" in last_line(console, "1d")
+    assert "300/1,000 bars" in last_line(console, "1m")
+    assert "320/1,020 bars" in last_line(console, "all")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_stages_without_work_are_not_told(is_terminal: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line on the plan says why there is nothing to do."""
+    console = terminal()
+    with LiveProgress(console) if is_terminal else PlainProgress() as progress:
+        progress.planned(NOTHING)
+        progress.stage(1, "fetching", 0)
+        progress.stage(2, "gaps detected", 0)
+
+    told = drawn(console) if is_terminal else capsys.readouterr().err
+    assert told.split() == ["plan:", *plan_line(NOTHING).split()]
 
 
 def test_nothing_is_drawn_after_the_sentence_on_stopping() -> None:

@@ -22,8 +22,9 @@ def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
     added = shell("symbols", "add", "aapl", "SPY", "NOSUCH")
     removed = shell("symbols", "remove", "AAPL")
     listed = json.loads(shell("symbols", "list", "--json").stdout)
-    shell("symbols", "add", "AAPL")
+    again = shell("symbols", "add", "AAPL", "SPY")
 
+    assert again.stdout == "Switched on again, with the bars they had: AAPL.\n1 symbol known already.\n"
     assert added.returncode == 1
     assert "Added SPY  etf  SPDR S&P 500 ETF Trust" in added.stdout
     assert "'NOSUCH' is not offered" in added.stderr
@@ -71,6 +72,7 @@ def test_a_watchlist_is_made_filled_and_used(shell: Shell) -> None:
     assert listed.stdout == "AAPL\n"
     assert (unknown.returncode, deleted.returncode) == (1, 0)
     assert "no watchlist 'nope'" in unknown.stderr
+    assert "Make it with: barfill watchlist add nope AAPL MSFT" in unknown.stderr
 
 
 def test_a_statement_is_printed_as_table_csv_or_json(shell: Shell) -> None:
@@ -177,6 +179,15 @@ def test_doctor_is_content_when_all_is_well(shell: Shell) -> None:
     for hidden in (KEY, SECRET, "/tmp/somebody", "postgresql://"):
         assert hidden not in done.stdout
     assert "~/bars" in done.stdout
+    assert f"({len(KEY)} characters)" not in done.stdout
+
+
+def test_doctor_makes_the_directory_and_says_so(shell: Shell, tmp_path: Path) -> None:
+    """With the private database in it, which the other checks need."""
+    done = shell("doctor", BARFILL_HOME=str(tmp_path / "new"), DATABASE_URL=None)
+
+    assert re.search(r"✓ directory  \S+/new, made just now, mode \d+, can be written", done.stdout)
+    assert "when it is needed" not in done.stdout
 
 
 def test_doctor_names_what_is_wrong(shell: Shell) -> None:
@@ -186,9 +197,7 @@ def test_doctor_names_what_is_wrong(shell: Shell) -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert [check["name"] for check in report["checks"] if not check["is_ok"]] == ["keys"]
-    assert {"name": "ALPACA_API_KEY", "value": f"set ({len(KEY)} characters)", "source": "environment"} in report[
-        "settings"
-    ]
+    assert {"name": "ALPACA_API_KEY", "value": "set", "source": "environment"} in report["settings"]
 
 
 def test_doctor_works_with_settings_that_cannot_be_read(shell: Shell) -> None:
@@ -229,13 +238,15 @@ def test_a_replay_has_a_home_of_its_own_and_tells_left_out_files_by_reason(shell
     for options in ((), ("--verbose",)):
         with shell.begin("simulate", "--port", "0", "--replay", str(tmp_path), *options) as process:
             assert process.stdout is not None
-            told[options] = [process.stdout.readline().strip() for _ in range(7)]
+            told[options] = [process.stdout.readline().strip() for _ in range(11)]
             process.send_signal(signal.SIGINT)
 
     first, second, *rest = told[()]
     assert first == "# 5 files left out: not a .parquet or .csv file"
     assert second.startswith("# equity_ABC_m1_2026_other.csv left out: another file holds the same series")
     assert "barfill-replay" in "".join(rest + told["--verbose",])
+    assert "# ABC 1m: 2026-06-01 to 2026-06-01" in rest
+    assert rest[-1] == "#   barfill backfill ABC --timeframes 1m --start 2026-06-01 --end 2026-06-02"
     assert told["--verbose",][0].startswith("# note0.txt, note1.txt, note2.txt, note3.txt, note4.txt left out")
 
 
@@ -252,10 +263,11 @@ def test_a_fault_script_that_cannot_be_read_is_refused(shell: Shell, tmp_path: P
 
 
 def test_a_port_in_use_is_one_sentence(shell: Shell, exchange: SimulatedExchange) -> None:
-    """It names the port."""
+    """It names the port, who may be there, and another port."""
     port = exchange.url.rpartition(":")[2]
 
     done = shell("simulate", "--port", port)
 
     assert done.returncode == 2
-    assert f"Port {port} cannot be listened on" in done.stderr
+    assert f"Port {port} is in use: another program, maybe another 'barfill simulate', listens there." in done.stderr
+    assert f"--port {int(port) + 1}, or --port 0" in done.stderr

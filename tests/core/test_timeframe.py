@@ -54,7 +54,7 @@ def test_refusal_lists_the_choices() -> None:
         Timeframe.parse("7m")
 
     assert str(refusal.value) == (
-        "Timeframe '7m' is unknown. Use one of m1, m5, m15, m30, h1, h4, d1, w1 (1m, 15Min, 1Hour and the like work "
+        "Timeframe '7m' is unknown. Use one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w (m15, 15Min, 1Hour and the like work "
         "too)."
     )
     assert refusal.value.code == "INVALID_TIMEFRAME"

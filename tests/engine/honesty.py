@@ -153,7 +153,8 @@ def _absence_is_told(
     """A bar that is not stored is not covered in silence, not settled away, and the report does not end in success."""
     covered = row.covered if row is not None else Ranges()
     has_failed = any(ticker in failure.symbols for failure in report.failures)
-    seen = [Range(gap.gap_from, gap.gap_to) for gap in report.gaps_remaining if gap.symbol == ticker]
+    told = (*report.gaps_remaining, *report.not_come_to)
+    seen = [Range(gap.gap_from, gap.gap_to) for gap in told if gap.symbol == ticker]
     quarantined = {ts for (ts,) in rig.query("select ts from quarantined_bars where symbol = %s", ticker) if ts}
     for ts in absent:
         bar = Range(from_us(ts), from_us(ts) + timeframe.length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -26,10 +26,12 @@ from tests.engine.honesty import (
     leaves_gaps,
     nothing_is_silently_successful,
 )
+from tests.engine.rig import days
 
 M15 = Timeframe.M15
 SESSION = Range(datetime(2026, 9, 15, 13, 30, tzinfo=UTC), datetime(2026, 9, 15, 20, tzinfo=UTC))
 """26 quarter hours, all of them regular."""
+TWO_WEEKS = days("2026-08-31", "2026-09-12")
 ALL_BUT_ONE = Range(SESSION.start, datetime(2026, 9, 15, 19, 45, tzinfo=UTC))
 
 
@@ -47,10 +49,10 @@ def test_the_last_bars_that_an_empty_last_page_hides_are_held(faulty: FaultyRig,
     leaves_gaps(report, "missing")
 
 
-def test_an_empty_answer_about_one_bar_is_held_for_an_hour(faulty: FaultyRig) -> None:
+def test_a_bar_that_answers_lack_is_held_for_an_hour(faulty: FaultyRig) -> None:
     """What an incremental run asks for is short: silence is believed only when a later answer agrees."""
     is_complete(faulty.backfill(PAIR, [M15], ALL_BUT_ONE))
-    faulty.inject("H11")
+    faulty.inject("D20", at=f"{ALL_BUT_ONE.end:%Y-%m-%dT%H:%M:%SZ}")
 
     for _ in range(2):
         report = faulty.backfill(PAIR, [M15], SESSION)
@@ -62,6 +64,56 @@ def test_an_empty_answer_about_one_bar_is_held_for_an_hour(faulty: FaultyRig) ->
 
     assert settled.exit_code == EXIT_COMPLETE
     assert set(faulty.query("select kind, gap_from from series_gaps")) == {("no_trade", ALL_BUT_ONE.end)}
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 5])
+@pytest.mark.parametrize(("timeframe", "page_size"), [(Timeframe.M1, 800), (M15, 60)])
+def test_a_stopped_backfill_of_a_quiet_symbol_ends_complete(
+    faulty: FaultyRig, timeframe: Timeframe, page_size: int, stopped_after: int
+) -> None:
+    """Where nothing is wrong with the answers, a chain that another process goes on with raises no alarm."""
+    tickers = ("AAPL", "THIN")
+    faulty.add_symbols(tickers)
+    faulty.page_size = page_size
+    faulty.backfill(tickers, [timeframe], TWO_WEEKS, max_calls=stopped_after)
+
+    report = faulty.backfill(tickers, [timeframe], TWO_WEEKS)
+
+    nothing_is_silently_successful(faulty, report, timeframe, TWO_WEEKS, tickers)
+    is_complete(report)
+
+
+def test_quiet_minutes_behind_a_lossy_first_answer_settle_in_few_calls(faulty: FaultyRig) -> None:
+    """Held for an hour they are asked for by whole days, and then believed."""
+    faulty.add_symbols(["THIN"])
+    faulty.page_size = 2_000
+    faulty.settings = replace(faulty.settings, gap_attempts=0)
+    faulty.inject("H20", {"nth": 1}, form="empty")
+    first = faulty.backfill(["THIN"], [Timeframe.M1], TWO_WEEKS)
+    leaves_gaps(first, "missing")
+    assert len(first.gaps_remaining) > 50
+    faulty.heal()
+    faulty.change("update series_gaps set first_seen_at = now() - interval '61 minutes'")
+
+    again = faulty.backfill(["THIN"], [Timeframe.M1], TWO_WEEKS)
+
+    is_complete(again)
+    assert again.summary.calls_made <= 12, "about a page for each session"
+
+
+def test_quiet_symbols_raise_no_alarm_when_they_are_asked_for_often(faulty: FaultyRig) -> None:
+    """Every five minutes one short answer: what a quiet symbol lacks in it is quiet, and nothing is held."""
+    tickers = ("AAPL", "MSFT", "THIN")
+    faulty.add_symbols(tickers)
+    is_complete(faulty.backfill(tickers, [Timeframe.M1], TWO_WEEKS))
+    begun = datetime(2026, 9, 14, 13, 30, tzinfo=UTC)
+
+    reports = [
+        faulty.backfill(tickers, [Timeframe.M1], Range(TWO_WEEKS.start, begun + timedelta(minutes=5 * step)))
+        for step in range(1, 25)
+    ]
+
+    assert [report.exit_code for report in reports] == [EXIT_COMPLETE] * len(reports)
 
 
 class Disorderly(Alpaca):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg
 import pytest
 
+from barfill.core.page import BarsQuery, Page
 from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.engine.patience import Patience
@@ -17,7 +19,12 @@ from barfill.engine.report import EXIT_COMPLETE
 from barfill.engine.schedule import next_look
 from barfill.engine.tick import Tick, tick
 from barfill.engine.worker import QueueWorker
-from barfill.errors import BadResponse, CredentialsRejected, ProviderTimeout, ProviderUnavailable
+from barfill.errors import BadResponse, CredentialsRejected, ProviderTimeout, ProviderUnavailable, StoreUnavailable
+from barfill.providers.alpaca import Alpaca
+from barfill.providers.base import HttpResponse
+from barfill.providers.client import ProviderClient
+from barfill.providers.http import HttpClient
+from barfill.providers.limiter import SlidingQuota
 from barfill.store.definitions import keep_batches, keep_series
 from barfill.store.runs import claim_run
 from barfill.store.workers import Worker
@@ -270,6 +277,82 @@ def test_a_backfill_and_a_worker_share_the_work(rig: Rig) -> None:
     asked = [tuple(sorted(one.query.items())) for one in rig.exchange.requests if "bars" in one.path]
     assert len(asked) == len(set(asked))
     assert rig.query("select id from procrastinate_jobs where task_name = 'carry_out'") == []
+
+
+class Broken(Alpaca):
+    """Alpaca, read by code with a defect."""
+
+    def parse_bars(self, query: BarsQuery, response: HttpResponse) -> Page:
+        """Fails as no error of ours does."""
+        raise ZeroDivisionError(f"{query} and {response.status}")
+
+
+def test_a_defect_fails_its_run_and_the_worker_goes_on(rig: Rig) -> None:
+    """No run is left to a worker that has given it up."""
+    define(rig, D1)
+    look(rig)
+
+    async def work_broken() -> QueueWorker:
+        provider = Broken(rig.key, "secret", base_url=rig.exchange.alpaca_url)
+        client = ProviderClient(provider, HttpClient(provider.base_urls), SlidingQuota(10_000))
+        worker = QueueWorker(rig.database, client, rig.settings, rig.listener)
+        await worker.run_until_empty()
+        await client.aclose()
+        return worker
+
+    worker = asyncio.run(work_broken())
+
+    assert worker.tally.failed == len(rig.query("select id from job_runs"))
+    found = rig.query("select distinct status, error_code, reason from job_runs")
+    assert found == [("failed", "INTERNAL_ERROR", "zerodivisionerror")]
+
+
+def test_a_lost_database_is_waited_for_and_the_work_goes_on(rig: Rig) -> None:
+    """All connections are cut in the middle: the worker starts again by itself, and everything is done once."""
+    define(rig, D1, M15, window_days=60)
+    rig.page_size = 50
+    look(rig)
+
+    async def work_through() -> QueueWorker:
+        async with worker_of(rig) as worker:
+            carrying = asyncio.create_task(worker.run())
+            for _ in range(3):
+                seen = len(rig.listener.pages)
+                while len(rig.listener.pages) < seen + 3 and unfinished(rig):
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(cut_connections, rig)
+            while unfinished(rig):
+                # Claimed while the lock could not be had: such a run is free when its heartbeat is a minute old.
+                with suppress(StoreUnavailable):
+                    rig.change("update job_runs set heartbeat_at = now() - interval '61 s' where not worker_has_lock")
+                await asyncio.sleep(0.1)
+            worker.stop()
+            await carrying
+            return worker
+
+    worker = asyncio.run(work_through())
+
+    assert worker.tally.restarts > 0
+    for timeframe in (D1, M15):
+        for ticker in TICKERS:
+            assert rig.truth(ticker, timeframe, window(rig, 60)).items() <= rig.stored(ticker, timeframe).items()
+
+
+def unfinished(rig: Rig) -> bool:
+    """Whether any run has not come to its end, as far as the database tells."""
+    try:
+        return rig.query("select exists (select from job_runs where status in ('queued', 'running'))") == [(True,)]
+    except StoreUnavailable:
+        return True
+
+
+def cut_connections(rig: Rig) -> None:
+    """The server hangs up on everybody but the one who asks for it."""
+    with psycopg.connect(rig.database.url, autocommit=True) as conn:
+        conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
 
 
 @pytest.mark.parametrize("minutes_to_close", [5, 40])

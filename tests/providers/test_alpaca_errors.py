@@ -123,3 +123,14 @@ def test_an_unknown_asset_is_named() -> None:
 
     assert isinstance(error, SymbolNotOffered)
     assert error.symbol == "BTC/USD"
+
+
+def test_an_address_without_assets_is_no_unknown_symbol() -> None:
+    """A server that lacks the path itself is told as a wrong address, not as a wrong ticker."""
+    (request,) = PROVIDER.symbol_requests(["SPY"])
+
+    error = PROVIDER.error_of(request, HttpResponse(404, {}, b'{"message":"Not Found"}', NOW))
+
+    assert isinstance(error, BadResponse)
+    assert error.reason == "address"
+    assert "Check ALPACA_BASE_URL" in str(error)

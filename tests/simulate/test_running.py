@@ -30,7 +30,7 @@ def test_a_taken_port_is_an_error() -> None:
     """A port that is in use is named in the error."""
     with running_exchange(ExchangeConfig(port=0, symbols=1)) as exchange:
         port = int(exchange.url.rsplit(":", 1)[1])
-        with pytest.raises(InvalidInput, match=f"Port {port} cannot be listened on"):
+        with pytest.raises(InvalidInput, match=f"Port {port} is in use"):
             asyncio.run(SimulatedExchange(ExchangeConfig(port=port, symbols=1)).start())
         with pytest.raises(InvalidInput), running_exchange(ExchangeConfig(port=port, symbols=1)):
             pass

@@ -416,14 +416,17 @@ def test_bars_that_a_page_contradicts_leave_the_table_with_the_page(database: Da
     """
     Q11: a withdrawn bar goes into quarantine as it was stored, out of coverage and out of the counters.
     """
-    (a,) = add(database, "A")
+    a, b = add(database, "A", "B")
     run = claimed_run(database, [a])
+    database.run(write_derived, replace(write({a: {2: 12}}), timeframe=Timeframe.M5))
+    database.run(write_derived, write({b: {2: 12}}))
     database.run(write_page, page(run, {a: {0: 10, 1: 11, 2: 12}}, {a: minutes(0, 3)}, next_token="t"))
     withdrawn = {a: Ranges([minutes(2, 3)])}
 
     database.run(write_page, page(run, {a: {3: 13}}, {a: minutes(3, 4)}, page_no=1, withdrawn=withdrawn))
 
-    assert stored_closes(database) == {(a, 0): 10, (a, 1): 11, (a, 3): 13}
+    assert query(database, "select timeframe, count(*) from ohlc_bars group by 1 order by 1") == [("m1", 4), ("m5", 1)]
+    assert stored_closes(database) == {(a, 0): 10, (a, 1): 11, (a, 2): 12, (a, 3): 13, (b, 2): 12}
     kept = query(database, "select symbol, ts, rule, (raw::json ->> 'close')::float, run_id from quarantined_bars")
     assert kept == [("A", minute(2), "Q11", 12.0, run.id)]
     row = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1]

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ import click
 from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
 from barfill.cli.matrix import legend, matrix_table, shown_rows, summary_lines
 from barfill.cli.opening import open_store
-from barfill.cli.progress import NO_SESSIONS, Watcher, plan_line, watcher
+from barfill.cli.progress import NO_SESSIONS, Watcher, plan_line, resumed_line, watcher
 from barfill.cli.symbols import inactive_note
 from barfill.cli.terminal import (
+    INTERRUPTED,
     clean,
     counted,
     json_option,
@@ -31,10 +32,18 @@ from barfill.cli.terminal import (
     shown_bytes,
     shown_duration,
 )
+from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, BackfillReport, Failure
 from barfill.engine.request import BackfillRequest
-from barfill.errors import InvalidInput, OutsideCalendar, SymbolNotFound
+from barfill.errors import (
+    BadResponse,
+    InvalidInput,
+    OutsideCalendar,
+    ProviderTimeout,
+    ProviderUnavailable,
+    SymbolNotFound,
+)
 from barfill.settings import Settings, read_settings, shown_path
 from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client
 
@@ -46,6 +55,8 @@ if TYPE_CHECKING:
 
 FAILURES_SHOWN_MAX = 20
 EXIT_INTERRUPTED = 130
+PASSING = frozenset({ProviderUnavailable.code, ProviderTimeout.code, BadResponse.code})
+"""Failures that nobody but the provider can correct."""
 
 EPILOG = """\
 \b
@@ -173,7 +184,8 @@ async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, d
     if wish.as_json:
         print_json(report.to_json())
     else:
-        _show_report(report, has_sessions=listener.has_sessions)
+        window = next(iter(wish.request.windows.values()))
+        _show_report(report, window, has_sessions=listener.has_sessions)
     return report.exit_code
 
 
@@ -258,6 +270,7 @@ def _leave_at_once() -> None:
     """Ends without clean-up: the database undoes what is open, the next run resumes."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")  # the cursor, which moving bars hide
+    say(INTERRUPTED)
     sys.stderr.flush()
     os._exit(EXIT_INTERRUPTED)
 
@@ -290,35 +303,40 @@ def _with_failures(report: BackfillReport, failures: tuple[Failure, ...]) -> Bac
 def _show_estimate(estimate: PlanEstimate, *, has_sessions: bool, as_json: bool) -> None:
     if as_json:
         by_timeframe = {timeframe.label: calls for timeframe, calls in estimate.by_timeframe.items()}
+        bars = {timeframe.label: count for timeframe, count in estimate.bars_by_timeframe.items()}
         derived = [timeframe.label for timeframe in estimate.derived]
-        print_json(asdict(estimate) | {"by_timeframe": by_timeframe, "derived": derived})
+        names = {"by_timeframe": by_timeframe, "bars_by_timeframe": bars, "derived": derived}
+        print_json({"dry_run": True} | asdict(estimate) | names)
+        return
+    if estimate.is_empty:
+        reason = plan_line(estimate, has_sessions=has_sessions)
+        click.echo(f"{reason[0].upper()}{reason[1:]}.")
         return
     fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
-    click.echo(f"Slices    {estimate.slices:,}" + (f" ({estimate.resumed:,} taken up)" if estimate.resumed else ""))
+    click.echo(f"Slices    {estimate.slices:,}" + (f"; {resumed_line(estimate.resumed)}" if estimate.resumed else ""))
     click.echo(f"Calls     {estimate.calls:,}" + (f" ({fetched})" if fetched else ""))
     click.echo(f"Time      {shown_duration(estimate.minutes * 60)} at the rate limit")
     click.echo(f"Rows      {estimate.rows:,} on all pages, extended hours included")
     click.echo(f"Bars      {estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}")
     if estimate.derived:
         click.echo(f"Derived   {', '.join(timeframe.label for timeframe in estimate.derived)}")
-    if estimate.calls == 0 and estimate.bars == 0:
-        reason = plan_line(estimate, has_sessions=has_sessions)
-        click.echo(f"\n{reason[0].upper()}{reason[1:]}.")
-    else:
-        click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
+    click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
 
 
-def _show_report(report: BackfillReport, *, has_sessions: bool) -> None:
+def _show_report(report: BackfillReport, window: Range, *, has_sessions: bool) -> None:
     rows, left_out = shown_rows(report.matrix)
     if rows:
         click.echo()
         print_table(matrix_table(rows))
         click.echo(legend(rows) + (f"   ({left_out})" if left_out else ""))
+        last = window.end - timedelta(microseconds=1)
+        click.echo(f"of {window.start:%Y-%m-%d} to {last:%Y-%m-%d}; of all that was ever asked for: barfill status")
     elif left_out:
         click.echo(left_out)
-    click.echo()
-    for label, text in summary_lines(report):
-        click.echo(f"{label:<12} {text}")
+    if not report.did_nothing:
+        click.echo()
+        for label, text in summary_lines(report):
+            click.echo(f"{label:<12} {text}")
     _show_failures(report)
     click.echo()
     click.echo(_verdict(report, has_sessions=has_sessions))
@@ -339,9 +357,11 @@ def _show_failures(report: BackfillReport) -> None:
 def _verdict(report: BackfillReport, *, has_sessions: bool) -> str:
     remaining = report.summary.gaps_remaining
     if report.was_interrupted:
-        return "Interrupted. Run the same command again to resume where it stopped."
+        return INTERRUPTED
     if report.exit_code == EXIT_FAILED:
-        return "Finished, but something failed (above). Correct it and run the same command again."
+        is_passing = all(failure.error_code in PASSING for failure in report.failures)
+        advice = "Run the same command again once it is over" if is_passing else "Correct it, then run it again"
+        return f"Finished, but something failed (above). {advice}."
     if report.bound:
         return f"Stopped. {report.bound}"
     if report.was_bounded:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import stat
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ import click
 
 from barfill.cli.failure import redactor
 from barfill.cli.opening import open_store
-from barfill.cli.terminal import clean, json_option, print_json, shown_bytes
+from barfill.cli.terminal import clean, console, json_option, print_json, shown_bytes
 from barfill.errors import BarfillError
 from barfill.settings import FILE_NAME, SETTINGS, Settings, read_settings, shown_path
 from barfill.wiring import open_client
@@ -33,6 +34,9 @@ FREE_BYTES_MIN = 500_000_000
 SKEW_S_MAX = 5.0
 KEY_CHECK_TICKER = "AAPL"
 EXIT_FAILED = 1
+INDENT = 15
+"""Where the text of a check begins."""
+WIDTH_MIN = 60
 
 EPILOG = """\
 \b
@@ -72,11 +76,15 @@ def doctor(as_json: bool) -> int:
         checks = [Check("settings", is_ok=False, text=_tidy(str(error)))]
         _show(None, checks, as_json=as_json)
         return EXIT_FAILED
+    is_new = not settings.barfill_home.exists()
     checks = [
         Check("settings", is_ok=True, text="none contradicts another"),
-        _checked("directory", lambda: _directory(settings)),
-        _checked("disk", lambda: _disk(settings)),
         *_database_checks(settings),
+    ]
+    # Last, as the private database is made in it; shown where they are looked for.
+    checks[1:1] = [
+        _checked("directory", lambda: _directory(settings, is_new=is_new)),
+        _checked("disk", lambda: _disk(settings)),
     ]
     _show(settings, checks, as_json=as_json)
     return 0 if all(check.is_ok for check in checks) else EXIT_FAILED
@@ -102,7 +110,7 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name, is_ok=False, text=_tidy(str(error)))
 
 
-def _directory(settings: Settings) -> str:
+def _directory(settings: Settings, *, is_new: bool) -> str:
     home = settings.barfill_home
     nearest = _existing(home)
     if not nearest.is_dir():
@@ -114,7 +122,8 @@ def _directory(settings: Settings) -> str:
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & stat.S_IWOTH:
         raise _Found(f"{home} can be written by everybody (mode {mode:o}). Run: chmod 700 {home}")
-    return f"{home}, mode {mode:o}, can be written"
+    made = "made just now, " if is_new else ""
+    return f"{home}, {made}mode {mode:o}, can be written"
 
 
 def _disk(settings: Settings) -> str:
@@ -189,9 +198,11 @@ def _show(settings: Settings | None, checks: list[Check], *, as_json: bool) -> N
             click.echo(clean(f"  {info.name:<{width}}  {settings.source(info).value:<11}  {settings.shown(info)}"))
         click.echo()
     click.echo("Checks")
+    width = max(console().width, WIDTH_MIN)
     for check in checks:
         mark = "✓" if check.is_ok else "✗"
-        first, *rest = check.text.splitlines()
-        click.echo(f"  {mark} {check.name:<9}  {clean(first)}")
-        for line in rest:
-            click.echo(f"    {'':<9}  {clean(line)}")
+        indent = " " * INDENT
+        lines = [line for text in check.text.splitlines() for line in textwrap.wrap(clean(text), width - INDENT)]
+        click.echo(f"  {mark} {check.name:<9}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"{indent}{line}")

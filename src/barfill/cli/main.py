@@ -24,7 +24,7 @@ COMMANDS = {
     "backfill": "Fetch what is missing, so that the database is complete.",
     "status": "How complete each symbol is, and how far behind.",
     "schedule": "Keep what the job definitions want complete.",
-    "worker": "Carry out runs from the queue, on this machine or many.",
+    "worker": "Carry out runs from the queue.",
     "gaps": "Expected bars that are not there, each with its reason.",
     "jobs": "Job runs and definitions: list, show, watch, retry, cancel.",
     "symbols": "Add, list, remove and import symbols.",
@@ -99,7 +99,9 @@ def run_command(arguments: Sequence[str]) -> int:
         error.show()
         return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        from barfill.cli.terminal import INTERRUPTED  # noqa: PLC0415
+
+        click.echo(INTERRUPTED if arguments[:1] == ["backfill"] else "Interrupted.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has seen enough (`barfill status | head`). Python would complain once more at exit.

@@ -124,6 +124,8 @@ def summary_lines(report: BackfillReport) -> Iterator[tuple[str, str]]:
             remaining=figures.gaps_remaining,
         ),
     )
+    if figures.bars_not_come_to:
+        yield "Still to get", f"{counted(figures.bars_not_come_to, 'expected bar')} that it did not come to"
 
 
 def _listed(**counts: int) -> str:

@@ -55,8 +55,8 @@ def plan_line(estimate: PlanEstimate, *, has_sessions: bool = True) -> str:
     """What a plan will cost, in a sentence."""
     if not has_sessions:
         return NO_SESSIONS
-    if estimate.calls == 0 and estimate.bars == 0:
-        return "nothing to fetch: covered, or not due yet (see: barfill gaps)"
+    if estimate.is_empty:
+        return f"nothing to fetch: {_why_nothing(estimate)}"
     fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]
     if estimate.derived:
@@ -65,8 +65,22 @@ def plan_line(estimate: PlanEstimate, *, has_sessions: bool = True) -> str:
     if estimate.minutes >= 1:
         parts.append(f"{shown_duration(estimate.minutes * 60)} at the rate limit")
     if estimate.resumed:
-        parts.append(f"{counted(estimate.resumed, 'interrupted run')} taken up")
+        parts.append(resumed_line(estimate.resumed))
     return ", ".join(parts)
+
+
+def resumed_line(parts: int) -> str:
+    """What is done with the runs that an earlier backfill left unfinished."""
+    return f"{counted(parts, 'part')} of an interrupted backfill {'is' if parts == 1 else 'are'} gone on with"
+
+
+def _why_nothing(estimate: PlanEstimate) -> str:
+    if estimate.has_others:
+        return "other workers are at it (see: barfill jobs list)"
+    if estimate.due_at is None:
+        return "all of it is covered"
+    gaps, are = counted(estimate.gaps_not_due, "open gap"), "is" if estimate.gaps_not_due == 1 else "are"
+    return f"covered, but for {gaps} that {are} due again from {estimate.due_at:%Y-%m-%d %H:%M} UTC on"
 
 
 class _Counters:
@@ -88,8 +102,8 @@ class _Counters:
 
     @property
     def is_done(self) -> bool:
-        """Whether the bars of the stage came; how far an interrupted run had come is known in rounded figures."""
-        return self.bars >= DONE_FROM * self.total_bars
+        """Whether the bars of the stage came."""
+        return is_done(self.bars, self.total_bars)
 
     @property
     def share(self) -> float:
@@ -102,6 +116,7 @@ class PlainProgress:
     def __init__(self) -> None:
         self.has_sessions = True
         self._counters = _Counters()
+        self._is_idle = False
         self._said_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -113,13 +128,15 @@ class PlainProgress:
         return
 
     def stage(self, number: int, title: str, total_bars: int) -> None:
-        """One line."""
+        """One line, where there is anything to do."""
         self._counters.begin(total_bars)
         self._said_at = time.monotonic()
-        say(stage_line(number, title, total_bars))
+        if not (self._is_idle and number in (FETCHING, DETECTED)):
+            say(stage_line(number, title, total_bars))
 
     def planned(self, estimate: PlanEstimate) -> None:
         """One line."""
+        self._is_idle = estimate.is_empty
         say(f"  plan: {plan_line(estimate, has_sessions=self.has_sessions)}")
 
     def page_written(self, page: PageWritten) -> None:
@@ -148,18 +165,18 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """Bars that move in place, all bars together and the pages of each timeframe; notes scroll by above them."""
+    """Bars that move in place, all bars together and those of each timeframe; notes scroll by above them."""
 
     def __init__(self, output: Console) -> None:
         self.has_sessions = True
         self._console = output
         self._counters = _Counters()
-        self._pages_planned: Mapping[Timeframe, int] = {}
+        self._bars_planned: Mapping[Timeframe, int] = {}
+        self._is_idle = False
         self._is_stopping = False
         self._progress: Progress | None = None
         self._total: TaskID | None = None
         self._tasks: dict[Timeframe, TaskID] = {}
-        self._pages_written: Counter[Timeframe] = Counter()
         self._wait_reason = ""
         self._waiting_until = 0.0
 
@@ -175,16 +192,19 @@ class LiveProgress:
         """Ends the bars of the stage before and begins new ones."""
         self._end_bars()
         self._counters.begin(total_bars)
+        if self._is_idle and number in (FETCHING, DETECTED):
+            return
         self._print(stage_line(number, title, total_bars), style="bold")
         if number == FETCHING and total_bars > 0 and not self._is_stopping:
             self._begin_bars(total_bars)
-            for timeframe in self._pages_planned:
+            for timeframe in self._bars_planned:
                 self._task(timeframe)
 
     def planned(self, estimate: PlanEstimate) -> None:
         """One line, and a bar for each timeframe that is fetched."""
         self._print(f"plan: {plan_line(estimate, has_sessions=self.has_sessions)}", indent=2)
-        self._pages_planned = estimate.by_timeframe
+        self._bars_planned = estimate.bars_by_timeframe
+        self._is_idle = estimate.is_empty
 
     def page_written(self, page: PageWritten) -> None:
         """Moves the bars on."""
@@ -193,13 +213,12 @@ class LiveProgress:
             return
         bars, total = self._counters.bars, self._counters.total_bars
         doing = self._shown(f"{page.symbols} {page.timeframe.label}")
-        self._progress.update(self._total, completed=bars, done=f"{bars:,}/{total:,} bars", doing=doing)
+        self._progress.update(self._total, completed=bars, done=_of_all(bars, total), doing=doing)
         task = self._task(page.timeframe)
-        pages = self._pages_written[page.timeframe] = self._pages_written[page.timeframe] + 1
-        # The plan's pages are an estimate: full means that all is there, so the last one is left open until then.
-        planned = max(self._pages_planned.get(page.timeframe, 1), 1 if self._counters.is_done else pages + 1)
-        proved = self._counters.bars_by_timeframe[page.timeframe]
-        self._progress.update(task, completed=pages, total=planned, done=f"{proved:,} bars")
+        proved, planned = self._counters.bars_by_timeframe[page.timeframe], self._bars_planned.get(page.timeframe, 0)
+        # How far an interrupted run had come is known in rounded figures.
+        completed = planned if is_done(proved, planned) else proved
+        self._progress.update(task, completed=completed, done=_of_all(proved, planned))
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Beside the bars."""
@@ -233,7 +252,6 @@ class LiveProgress:
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  slow to load
 
         self._tasks = {}
-        self._pages_written = Counter()
         self._progress = Progress(
             TextColumn("  {task.description:<4}", markup=False),
             BarColumn(bar_width=30),
@@ -242,22 +260,38 @@ class LiveProgress:
             console=self._console,
         )
         self._progress.start()
-        self._total = self._progress.add_task("all", total=total_bars, done=f"0/{total_bars:,} bars", doing="")
+        self._total = self._progress.add_task("all", total=total_bars, done=_of_all(0, total_bars), doing="")
 
     def _task(self, timeframe: Timeframe) -> TaskID:
         assert self._progress is not None
         if timeframe not in self._tasks:
-            pages = self._pages_planned.get(timeframe) or None  # None, where nothing was planned: the bar only moves
-            self._tasks[timeframe] = self._progress.add_task(timeframe.label, total=pages, done="", doing="")
+            planned = self._bars_planned.get(timeframe, 0)
+            self._tasks[timeframe] = self._progress.add_task(
+                timeframe.label,
+                total=planned or None,  # None, where nothing was planned: the bar only moves
+                done=_of_all(0, planned),
+                doing="",
+            )
         return self._tasks[timeframe]
 
     def _end_bars(self) -> None:
         if self._progress is not None:
             if self._counters.is_done:
-                for task in self._progress.tasks[1:]:  # the plan's pages were an estimate
-                    self._progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
+                for task in self._progress.tasks:
+                    full = task.total or task.completed or 1
+                    self._progress.update(task.id, total=full, completed=full)
             self._progress.stop()
         self._progress, self._total = None, None
+
+
+def is_done(bars: int, expected: int) -> bool:
+    """Whether all came; how far an interrupted run had come is known in rounded figures."""
+    return bars >= DONE_FROM * expected
+
+
+def _of_all(bars: int, expected: int) -> str:
+    """The count beside a bar; a page may prove more than a rounded plan expected."""
+    return f"{bars:,}/{max(bars, expected):,} bars" if expected else f"{bars:,} bars"
 
 
 def stage_line(number: int, title: str, total: int) -> str:

@@ -10,7 +10,7 @@ import click
 
 from barfill.cli.matrix import legend, matrix_table, shown_rows
 from barfill.cli.opening import open_store
-from barfill.cli.service import EXIT_INTERRUPTED, ServiceLog, stopped_by_signals
+from barfill.cli.service import EXIT_INTERRUPTED, ServiceLog, quiet_libraries, stopped_by_signals
 from barfill.cli.terminal import counted, json_option, print_json, print_table, say
 from barfill.cli.worker import told as told_worker
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN
@@ -64,6 +64,7 @@ def schedule(
     """
     if as_json and not once:
         raise click.UsageError("--json reports what --once did. Add --once, or look with: barfill jobs list --json")
+    quiet_libraries()
     settings = read_settings()
     check_provider(settings)
     with open_store(settings) as database:

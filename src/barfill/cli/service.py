@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -40,6 +42,20 @@ class ServiceLog(SilentListener):
         since = f" ({self._pages:,} pages, {self._bars:,} bars since)" if self._pages else ""
         self._pages = self._bars = 0
         say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {text}{since}")
+
+
+def quiet_libraries() -> None:
+    """
+    Libraries say nothing on the terminal: what matters is told by the log, in our words and without arguments.
+
+    BARFILL_DEBUG=1 lets them speak.
+    """
+    if os.environ.get("BARFILL_DEBUG"):
+        return
+    for name in ("procrastinate", "psycopg", "psycopg.pool", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
 
 
 @contextlib.contextmanager

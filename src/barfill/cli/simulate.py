@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from barfill.cli.terminal import clean
+from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput
 from barfill.settings import default_home, shown_path
 
+if TYPE_CHECKING:
+    from barfill.simulate import Served
+
 DEFAULT_PORT = 8900
 FILES_NAMED_MAX = 3
+SERVED_NAMED_MAX = 20
 
 EPILOG = """\
 \b
@@ -87,16 +94,39 @@ def simulate(
     )
     home = default_home().with_name("barfill-simulated" if replay is None else "barfill-replay")
     named_max = sys.maxsize if is_verbose else FILES_NAMED_MAX
-    asyncio.run(serve(config, partial(_announce, home=home), named_max=named_max))
+    show_served = partial(_show_served, home=home, named_max=sys.maxsize if is_verbose else SERVED_NAMED_MAX)
+    asyncio.run(serve(config, lambda line: click.echo(clean(line)), show_served=show_served, named_max=named_max))
     return 0
 
 
-def _announce(line: str, *, home: Path) -> None:
-    click.echo(clean(line))
-    if line.startswith("export ALPACA_API_SECRET="):
-        click.echo(f"export BARFILL_HOME={shown_path(home)}")
-        click.echo("unset DATABASE_URL")
-        click.echo("# Paste these lines into another terminal; then: barfill backfill AAPL. Ctrl-C ends the exchange.")
+def _show_served(served: Sequence[Served], *, home: Path, named_max: int) -> None:
+    """Where bars are to be kept, what there is of them, and a command that fetches some."""
+    click.echo(f"export BARFILL_HOME={shown_path(home)}")
+    click.echo("unset DATABASE_URL")
+    for one in served[:named_max]:
+        click.echo(clean(f"# {one.ticker} {_label(one)}: {one.first} to {one.last}"))
+    if len(served) > named_max:
+        click.echo(f"# and {len(served) - named_max:,} more: --verbose names all")
+    click.echo("# Paste these lines into another terminal (Ctrl-C ends the exchange); then type:")
+    click.echo(f"#   {_command(served)}")
+
+
+def _command(served: Sequence[Served]) -> str:
+    """A backfill that asks for no more than the files hold of the first timeframe that barfill keeps."""
+    kept = {timeframe.label for timeframe in Timeframe}
+    one = next((one for one in served if _label(one) in kept), None)
+    if one is None:
+        return "barfill backfill AAPL"
+    end = one.last + timedelta(days=1)
+    return clean(f"barfill backfill {one.ticker} --timeframes {_label(one)} --start {one.first} --end {end}")
+
+
+def _label(one: Served) -> str:
+    """The timeframe as barfill prints it."""
+    try:
+        return Timeframe.parse(one.timeframe).label
+    except InvalidInput:
+        return one.timeframe
 
 
 def _fault_lines(path: Path | None) -> list[dict[str, Any]]:

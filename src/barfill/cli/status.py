@@ -18,6 +18,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.report import matrix_by_symbol
 from barfill.errors import InvalidInput, SymbolNotFound
 from barfill.settings import read_settings
+from barfill.store.writes import OPEN_KINDS
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,6 +31,7 @@ SESSIONS_BEHIND_MAX = 1
 WIDE = 110
 """From so many columns on, all is written out."""
 ERRORS_SHOWN_MAX = 10
+SYMBOLS_NAMED_MAX = 5
 EXIT_FAILED = 1
 
 EPILOG = """\
@@ -48,12 +50,26 @@ Unhealthy: more than one session behind, never filled, or the last run failed.
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGaps:
+    """The gaps of a series that may still fill: how many, and where the oldest one begins."""
+
+    count: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolStatus:
     """All that is known of one symbol."""
 
     symbol: Symbol
     states: Row
     rows: Mapping[Timeframe, StatusRow]
+    open_gaps: Mapping[Timeframe, OpenGaps]
+
+    @property
+    def gap_count(self) -> int:
+        """Open gaps of all its series."""
+        return sum(gaps.count for gaps in self.open_gaps.values())
 
     @property
     def worst(self) -> StatusRow | None:
@@ -128,6 +144,7 @@ def status(symbols: tuple[str, ...], only_unhealthy: bool, wants_quota: bool, as
 
 def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
     from barfill.engine.completeness import series_states  # noqa: PLC0415  slow to load
+    from barfill.store.gaps import list_gaps  # noqa: PLC0415
     from barfill.store.status import read_status  # noqa: PLC0415
     from barfill.store.symbols import find_symbols, read_active  # noqa: PLC0415
 
@@ -139,11 +156,20 @@ def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
         symbols = list(found.values())
     else:
         symbols = database.run(read_active)
+    ids = [symbol.id for symbol in symbols]
     rows: dict[int, dict[Timeframe, StatusRow]] = {}
-    for row in database.run(read_status, [symbol.id for symbol in symbols]):
+    for row in database.run(read_status, ids):
         rows.setdefault(row.symbol_id, {})[row.timeframe] = row
     states = matrix_by_symbol(series_states(database, [symbol.ticker for symbol in symbols]))
-    return [SymbolStatus(symbol, states.get(symbol.ticker, {}), rows.get(symbol.id, {})) for symbol in symbols]
+    gaps: dict[int, dict[Timeframe, OpenGaps]] = {}
+    for one in database.run(list_gaps, symbol_ids=ids, kinds=OPEN_KINDS):
+        of_symbol = gaps.setdefault(one.gap.symbol_id, {})
+        before = of_symbol.get(one.timeframe, OpenGaps(0, one.gap.range.start))
+        of_symbol[one.timeframe] = OpenGaps(before.count + 1, min(before.oldest, one.gap.range.start))
+    return [
+        SymbolStatus(symbol, states.get(symbol.ticker, {}), rows.get(symbol.id, {}), gaps.get(symbol.id, {}))
+        for symbol in symbols
+    ]
 
 
 def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now: datetime) -> None:
@@ -163,23 +189,37 @@ def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now:
         left_out = f"   ({counted(len(shown) - len(rows), 'other symbol')} not shown)" if len(rows) < len(shown) else ""
         units = "   behind: s sessions, d days" if is_narrow else ""
         click.echo(legend(table) + units + left_out)
+        click.echo("of all that was ever asked for")
         click.echo()
     elif shown:
         click.echo(f"All {counted(len(shown), 'symbol')} are complete in what was fetched so far.")
     _show_errors(unhealthy)
+    _show_open_gaps(shown)
     if unhealthy:
-        click.echo(f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing: {_remedy(unhealthy)}")
+        click.echo(f"{counted(len(unhealthy), 'symbol')} stale or failed. Fetch what is missing:")
+        click.echo(f"  {_remedy(unhealthy, now)}")
     else:
         click.echo("All symbols are at most one session behind, and nothing failed.")
 
 
-def _remedy(unhealthy: Sequence[SymbolStatus]) -> str:
-    """The backfill that brings what is on record up to date, and no more than that."""
-    few = 5
-    who = " ".join(one.symbol.ticker for one in unhealthy) if len(unhealthy) <= few else "--all"
-    on_record = {timeframe for one in unhealthy for timeframe in one.rows}
+def _show_open_gaps(shown: Sequence[SymbolStatus]) -> None:
+    with_gaps = [one for one in shown if one.gap_count]
+    if not with_gaps:
+        return
+    gaps = counted(sum(one.gap_count for one in with_gaps), "open gap")
+    who = " ".join(one.symbol.ticker for one in with_gaps[:SYMBOLS_NAMED_MAX])
+    more = len(with_gaps) - SYMBOLS_NAMED_MAX
+    click.echo(f"{gaps}: barfill gaps {who}" + (f" (and {counted(more, 'other symbol')})" if more > 0 else ""))
+
+
+def _remedy(unhealthy: Sequence[SymbolStatus], now: datetime) -> str:
+    """The backfill that reaches the oldest open gap and the newest missing session, in the timeframes on record."""
+    who = " ".join(one.symbol.ticker for one in unhealthy) if len(unhealthy) <= SYMBOLS_NAMED_MAX else "--all"
+    on_record = {timeframe for one in unhealthy for timeframe in (*one.rows, *one.open_gaps)}
     names = ",".join(timeframe.label for timeframe in Timeframe if timeframe in on_record)
     days = [row.days_behind for one in unhealthy for row in one.rows.values() if row.days_behind is not None]
+    # A day more: --days begins at 00:00 UTC, and the oldest gap must lie behind it wherever the day is cut.
+    days += [(now - gaps.oldest).days + 1 for one in unhealthy for gaps in one.open_gaps.values()]
     timeframes = f" --timeframes {names}" if names and len(on_record) < len(Timeframe) else ""
     return f"barfill backfill {who}{timeframes}" + (f" --days {max(days) + 1}" if days else "")
 
@@ -216,7 +256,7 @@ def _as_json(one: SymbolStatus) -> dict[str, Any]:
         "timeframes": {
             timeframe.label: _series_json(one, timeframe)
             for timeframe in Timeframe
-            if timeframe in one.rows or timeframe in one.states
+            if timeframe in one.rows or timeframe in one.states or timeframe in one.open_gaps
         },
     }
 
@@ -235,4 +275,5 @@ def _series_json(one: SymbolStatus, timeframe: Timeframe) -> dict[str, Any]:
     if row is not None:
         names = ("oldest_ts", "newest_ts", "bar_count", "sessions_behind", "days_behind", "last_run_at", "last_result")
         known |= {name: getattr(row, name) for name in (*names, "last_error_code", "last_error")}
+    known["open_gaps"] = one.open_gaps[timeframe].count if timeframe in one.open_gaps else 0
     return known

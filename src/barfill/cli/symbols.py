@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -27,6 +27,24 @@ FILE_LENGTH_MAX = 10_000_000
 unchecked_option = click.option(
     "--unchecked", "is_unchecked", is_flag=True, help="Take them as they are, without asking a provider."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """
+    What became of symbols that somebody named.
+
+    Attributes:
+        found: All that are on record and switched on, by ticker.
+        new: Those of them that were not on record.
+        again: Those that had been removed and are switched on again.
+        refused: The others, and why.
+    """
+
+    found: dict[str, Symbol]
+    new: tuple[str, ...]
+    again: tuple[str, ...]
+    refused: dict[str, str]
 
 
 @click.group()
@@ -64,7 +82,7 @@ def add(tickers: tuple[str, ...], asset_type: str | None, name: str | None, is_u
     rows = [SymbolRow(row.ticker, name or "", row.asset_type) for row in rows]
     settings = read_settings()
     with open_store_for(settings, is_unchecked=is_unchecked) as database:
-        return report_added(*add_rows(settings, database, rows, is_unchecked=is_unchecked))
+        return report_added(add_rows(settings, database, rows, is_unchecked=is_unchecked))
 
 
 @symbols.command(name="import")
@@ -85,7 +103,7 @@ def import_(file: TextIO, is_unchecked: bool) -> int:
     rows = read_symbol_file(file)
     settings = read_settings()
     with open_store_for(settings, is_unchecked=is_unchecked) as database:
-        return report_added(*add_rows(settings, database, rows, is_unchecked=is_unchecked))
+        return report_added(add_rows(settings, database, rows, is_unchecked=is_unchecked))
 
 
 @symbols.command(name="list")
@@ -164,41 +182,38 @@ def open_store_for(settings: Settings, *, is_unchecked: bool) -> AbstractContext
     return open_store(settings)
 
 
-def add_rows(
-    settings: Settings, database: Database, rows: Sequence[SymbolRow], *, is_unchecked: bool
-) -> tuple[dict[str, Symbol], tuple[str, ...], dict[str, str]]:
-    """
-    Makes sure that symbols are on record and switched on.
-
-    Returns:
-        All of them by ticker, which of them are new, and why the others were refused.
-    """
+def add_rows(settings: Settings, database: Database, rows: Sequence[SymbolRow], *, is_unchecked: bool) -> Added:
+    """Makes sure that symbols are on record and switched on."""
     from barfill.store.symbols import NewSymbol, activate_symbols, add_symbols, find_symbols  # noqa: PLC0415
 
     tickers = [row.ticker for row in rows]
+    known = database.run(find_symbols, tickers)
+    again = tuple(ticker for ticker, symbol in known.items() if not symbol.is_active)
     if is_unchecked:
-        known = database.run(find_symbols, tickers)
         news = [NewSymbol(row.ticker, row.name or None, row.asset_type or "stock") for row in rows]
         found = database.run(add_symbols, news)
-        return found, tuple(ticker for ticker in tickers if ticker not in known), {}
-    added, refused = asyncio.run(_ask(settings, database, tickers))
+        return Added(found, tuple(ticker for ticker in tickers if ticker not in known), again, {})
+    new, refused = asyncio.run(_ask(settings, database, tickers))
     accepted = [ticker for ticker in tickers if ticker not in refused]
-    database.run(activate_symbols, [ticker for ticker in accepted if ticker not in added])
-    return database.run(find_symbols, accepted), added, refused
+    database.run(activate_symbols, [ticker for ticker in accepted if ticker not in new])
+    return Added(database.run(find_symbols, accepted), new, again, refused)
 
 
-def report_added(found: dict[str, Symbol], added: Sequence[str], refused: dict[str, str]) -> int:
+def report_added(added: Added) -> int:
     """Says what became of the symbols; the exit code."""
-    new = [found[ticker] for ticker in added if ticker in found]
+    new = [added.found[ticker] for ticker in added.new if ticker in added.found]
     for symbol in new[:20]:
         click.echo(clean(f"Added {symbol.ticker}  {symbol.asset_type}  {symbol.name or ''}".rstrip()))
     if len(new) > 20:  # noqa: PLR2004  as above
         click.echo(f"... and {len(new) - 20:,} more")
-    if len(found) > len(new):
-        click.echo(f"{counted(len(found) - len(new), 'symbol')} known already.")
-    for reason in refused.values():
+    if added.again:
+        click.echo(f"Switched on again, with the bars they had: {', '.join(added.again)}.")
+    rest = len(added.found) - len(new) - len(added.again)
+    if rest > 0:
+        click.echo(f"{counted(rest, 'symbol')} known already.")
+    for reason in added.refused.values():
         say(reason)
-    return EXIT_FAILED if refused else 0
+    return EXIT_FAILED if added.refused else 0
 
 
 async def _ask(

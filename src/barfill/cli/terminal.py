@@ -7,6 +7,7 @@ Texts that come from providers or from data pass through `clean` before they are
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+INTERRUPTED = "Interrupted. Run the same command again to resume where it stopped."
+"""What whoever stops a backfill reads, however early or often Ctrl-C was pressed."""
 
 _PLAIN_WIDTH = 200
 
@@ -47,11 +51,11 @@ def print_json(value: object) -> None:
 
 
 def console(*, to_stderr: bool = False) -> Console:
-    """A console on stdout or stderr that reads no markup and breaks no line of a file or a pipe."""
+    """A console on stdout or stderr that reads no markup; a file or a pipe is wide, unless COLUMNS says otherwise."""
     from rich.console import Console  # noqa: PLC0415  slow to load, and not needed for --json
 
     stream = sys.stderr if to_stderr else sys.stdout
-    width = None if stream.isatty() else _PLAIN_WIDTH
+    width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdecimal() else _PLAIN_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width, soft_wrap=False)
 
 

@@ -193,14 +193,15 @@ def _add(name: str, rows: Sequence[SymbolRow], *, is_unchecked: bool, without_jo
     with open_store_for(settings, is_unchecked=is_unchecked) as database:
         from barfill.store.watchlists import add_to_watchlist, create_watchlist  # noqa: PLC0415  slow to load
 
-        found, added, refused = add_rows(settings, database, rows, is_unchecked=is_unchecked)
+        added = add_rows(settings, database, rows, is_unchecked=is_unchecked)
+        found = added.found
         count = 0
         jobs_line = ""
         if found:
             database.run(create_watchlist, name)
             count = database.run(add_to_watchlist, name, [symbol.id for symbol in found.values()])
             jobs_line = "" if without_jobs else _define(settings, database, list(found))
-    code = report_added(found, added, refused)
+    code = report_added(added)
     quoted = shlex.quote(name)
     click.echo(f"Put {counted(count, 'symbol')} on {name!r}. Fill them with: barfill backfill --watchlist {quoted}")
     if jobs_line:

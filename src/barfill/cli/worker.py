@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from barfill.cli.opening import open_store
-from barfill.cli.service import ServiceLog, stopped_by_signals
+from barfill.cli.service import ServiceLog, quiet_libraries, stopped_by_signals
 from barfill.cli.terminal import counted
 from barfill.settings import Settings, read_settings
 from barfill.wiring import check_provider, make_worker, open_client
@@ -43,6 +43,7 @@ goes on with, at the page it had reached. Where the work comes from: barfill sch
 @click.option("--until-empty", is_flag=True, help="End when nothing is due any more.")
 def worker(concurrency: int | None, until_empty: bool) -> None:
     """Carry out runs from the queue."""
+    quiet_libraries()
     settings = read_settings()
     check_provider(settings)
     with open_store(settings) as database:

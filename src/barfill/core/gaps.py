@@ -6,8 +6,9 @@ as vendors do it under load. A run of k expected bars without a row is believed 
 a run is suspicious, stays out of coverage and is asked for again. The chance is (1 - d)^k, where d is the share of
 bars that the symbol usually has.
 
-Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) a run must
-have a chance above 1e-2: vendors cut answers short, and a cut of one or two bars is no less a hole than one of many.
+Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) no bar of a
+symbol that never lacks any may be absent: vendors cut answers short, and a cut of one or two bars is no less a hole
+than one of many.
 
 A run goes on over the night: two bars absent before the close and two after the next open are a run of four. A row
 that the rules kept out is a row: it breaks a run.
@@ -91,7 +92,7 @@ class Evidence:
         symbol, ts: int32 and int64 (n,), the keys of the accepted rows, sorted. Rows outside `proven` or off the
             regular grid are no harm.
         blocked: Bars that the rules keep out of coverage.
-        doubted: Where silence is believed only if it is likely.
+        doubted: Where silence of a liquid symbol is not believed, however short it is.
         is_lossy: bool by symbol: whether rows of it may have been lost, so that how many came says nothing about how
             often it trades.
         density: float64 by symbol: share of expected bars that it has, as known before; NaN where unknown.
@@ -350,11 +351,11 @@ def _suspicious_gaps(
         count = end - first
         kind = GapKind.UNAVAILABLE if leading and not np.isnan(share) else GapKind.MISSING
         if np.isnan(share):
-            reason = f"no bar of {count} expected ones came, and how often the symbol trades is not known"
+            reason = f"{_bars(count)} did not come, and how often the symbol trades is not known"
         elif leading:
-            reason = f"{count} expected bars before the symbol's first one are absent"
+            reason = f"{_bars(count)} before the symbol's first one {_are(count)} absent"
         else:
-            reason = f"{count} expected bars in a row are absent, of a symbol that has {share:.1%} of its bars"
+            reason = f"{_bars(count)}{' in a row' if count > 1 else ''} {_are(count)} absent; {_usually(share)}"
         yield Gap(int(grid.proven.symbol[owner]), grid.range(owner, first, end), count, kind, reason, leading)
 
 
@@ -372,7 +373,7 @@ def _quiet_gaps(runs: _Runs, holes: _Runs, grid: _Grid, density: NDArray[np.floa
     for owner, first, end, count, share in zip(
         *(column.tolist() for column in (*merged, density[starts])), strict=True
     ):
-        reason = f"no trade in {count} of {end - first} bars; the symbol has {share:.1%} of its bars"
+        reason = f"no trade in {count:,} of {end - first:,} bars; {_usually(share)}"
         yield Gap(int(grid.proven.symbol[owner]), grid.range(owner, first, end), count, GapKind.NO_TRADE, reason)
 
 
@@ -382,3 +383,15 @@ def _quarantined_gaps(rows: _Runs, grid: _Grid) -> Iterable[Gap]:
         reason = "the rows that came for these bars broke a rule; they are in quarantined_bars"
         symbol = int(grid.proven.symbol[owner])
         yield Gap(symbol, grid.range(owner, first, end), end - first, GapKind.QUARANTINED, reason)
+
+
+def _bars(count: int) -> str:
+    return f"{count:,} expected bar{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _usually(share: float) -> str:
+    return f"the symbol usually has {100 * share:.1f} % of its bars"

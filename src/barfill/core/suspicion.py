@@ -22,8 +22,8 @@ from barfill.core.timeframe import Timeframe
 
 CHANCE_MIN = 1e-6
 """A run of absent bars that is less likely than this is not believed."""
-CHANCE_MIN_IN_DOUBT = 1e-2
-"""The same where there is a reason to doubt the answer: one absent bar of a liquid symbol is not believed."""
+DENSITY_OF_THE_LIQUID = 0.999
+"""Of a symbol that has so many of its bars not one may be absent where there is a reason to doubt the answer."""
 _DENSITY_MAX = {Timeframe.H4: 0.9999, Timeframe.D1: 1 - 1e-6, Timeframe.W1: 1 - 1e-6}
 _DENSITY_MAX_DEFAULT = 0.99
 _SINGLES_MIN = 10
@@ -47,13 +47,12 @@ def is_suspicious(
     """
     absent = 1 - np.minimum(density, _DENSITY_MAX.get(timeframe, _DENSITY_MAX_DEFAULT))
     log_min = np.log(CHANCE_MIN) * (1 - _ROUNDING)
-    log_min_here = np.where(is_in_doubt, np.log(CHANCE_MIN_IN_DOUBT) * (1 - _ROUNDING), log_min)
     with np.errstate(invalid="ignore"):
         is_natural = length * np.log(absent) > 2 * log_min
         goes_on = np.maximum(absent, _continuation(length, symbol, is_natural))
         log_chance = np.log(absent) + (length - 1) * np.log(goes_on)
-    suspicious: NDArray[np.bool_] = np.isnan(absent) | (log_chance <= log_min_here)
-    return suspicious
+    suspicious: NDArray[np.bool_] = np.isnan(absent) | (log_chance <= log_min)
+    return suspicious | (is_in_doubt & (density >= DENSITY_OF_THE_LIQUID))
 
 
 def _continuation(

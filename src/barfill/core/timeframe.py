@@ -61,8 +61,8 @@ class Timeframe(Enum):
             if minutes in _BY_MINUTES:
                 return _BY_MINUTES[minutes]
         raise UnknownTimeframe(
-            f"Timeframe {text!r} is unknown. Use one of m1, m5, m15, m30, h1, h4, d1, w1 "
-            "(1m, 15Min, 1Hour and the like work too)."
+            f"Timeframe {text!r} is unknown. Use one of {', '.join(one.label for one in cls)} "
+            "(m15, 15Min, 1Hour and the like work too)."
         )
 
 

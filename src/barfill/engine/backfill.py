@@ -96,12 +96,13 @@ class Backfill:
         plan = await asyncio.to_thread(self._plan_and_enlist, markets, request, clock, dispatch)
         self._listener.planned(estimate_plan(plan, markets, self._capabilities))
 
-        self._listener.stage(1, "fetching", plan.expected_bars(markets))
+        self._listener.stage(1, "fetching", plan.expected_bars(markets).total())
         await dispatch.carry_out()
         derived = await self._derive(markets, request, clock)
         found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
         detected = found
-        self._listener.stage(2, "gaps detected", len(found.open_gaps))
+        seen = found.of_what_was_asked() if self._ended_early(dispatch) else found
+        self._listener.stage(2, "gaps detected", len(seen.open_gaps))
         for attempt in range(1, self._settings.gap_attempts + 1):
             if not found.to_ask_again or self._is_stopping or dispatch.is_over:
                 break
@@ -114,7 +115,13 @@ class Backfill:
             derived.bars += again.bars
             derived.written += again.written
             found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
+        if self._ended_early(dispatch):
+            detected, found = detected.of_what_was_asked(), found.of_what_was_asked()
         return self._report(request, detected, found, dispatch, derived, begun=begun)
+
+    def _ended_early(self, dispatch: Dispatch) -> bool:
+        """Whether something of the plan may never have been asked for."""
+        return self._is_stopping or dispatch.is_over or dispatch.was_bounded
 
     async def _markets(self, request: BackfillRequest, clock: EngineClock) -> tuple[Market, ...]:
         return await asyncio.to_thread(
@@ -195,6 +202,7 @@ class Backfill:
         begun: float,
     ) -> BackfillReport:
         tally = dispatch.tally
+        filled = detected.filled_in(found)
         failed = {ticker for failure in tally.failures for ticker in failure.symbols}
         summary = Summary(
             duration_s=round(time.monotonic() - begun, 3),
@@ -210,16 +218,18 @@ class Backfill:
             bars_derived=derived.bars,
             rows_quarantined=tally.quarantined,
             gaps_detected=len(detected.open_gaps),
-            gaps_filled=detected.filled_in(found),
+            gaps_filled=len(filled),
             gaps_settled=detected.settled_in(found),
             gaps_remaining=len(found.open_gaps),
+            bars_not_come_to=sum(one.expected_bars for one in found.not_come_to),
         )
         return BackfillReport(
             summary=summary,
             matrix=found.matrix(failed_series=tally.failed_series),
             gaps_detected=detected.open_gaps,
-            gaps_filled=summary.gaps_filled,
+            gaps_filled=filled,
             gaps_remaining=found.open_gaps,
+            not_come_to=found.not_come_to,
             failures=tally.failures,
             was_interrupted=self._is_stopping,
             was_bounded=dispatch.was_bounded,

@@ -174,6 +174,7 @@ class Desk:
             requests_made=found.requests_made,
             rows_received=found.page.received,
             progress_percent=min(99.0, 100.0 * (run.proved_bars + found.proved_bars) / max(1, run.expected_bars)),
+            may_lack_rows=run.may_lack_rows,
             final=found.page.next_token is None,
         )
 

@@ -28,7 +28,8 @@ def estimate_plan(plan: Plan, markets: Sequence[Market], capabilities: Capabilit
         left = each * len(run.symbols) * (1 - run.progress_percent / 100)
         calls[run.timeframe] += max(1, int(-(-left // capabilities.page_size)))
         rows += left
-    bars = plan.expected_bars(markets) + _derived_bars(plan, markets)
+    fetched = plan.expected_bars(markets)
+    bars = fetched.total() + _derived_bars(plan, markets)
     derived = {derivation.target for market in markets for derivation in market.sources.derive}
     return PlanEstimate(
         slices=len(plan.slices),
@@ -40,6 +41,10 @@ def estimate_plan(plan: Plan, markets: Sequence[Market], capabilities: Capabilit
         by_timeframe=dict(calls),
         derived=tuple(timeframe for timeframe in Timeframe if timeframe in derived),
         resumed=len(plan.adopted),
+        bars_by_timeframe=dict(fetched),
+        gaps_not_due=len(plan.not_due),
+        due_at=min(plan.not_due, default=None),
+        has_others=plan.has_others,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from barfill.core.timeframe import Timeframe
@@ -22,7 +24,10 @@ class PlanEstimate:
         bytes_stored: What they take in the table with its index.
         by_timeframe: Calls by fetched timeframe.
         derived: Timeframes that are resampled instead of fetched.
-        resumed: Runs of an interrupted backfill that are taken up where they stopped.
+        resumed: Runs of an interrupted backfill that are gone on with where they stopped.
+        bars_by_timeframe: Expected bars by fetched timeframe.
+        gaps_not_due: Open gaps that are left alone until later; the first one is due at `due_at`.
+        has_others: Whether other workers are fetching a part of what is wanted.
     """
 
     slices: int
@@ -34,6 +39,15 @@ class PlanEstimate:
     by_timeframe: dict[Timeframe, int]
     derived: tuple[Timeframe, ...]
     resumed: int = 0
+    bars_by_timeframe: Mapping[Timeframe, int] = field(default_factory=dict)
+    gaps_not_due: int = 0
+    due_at: datetime | None = None
+    has_others: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be fetched."""
+        return self.calls == 0 and self.bars == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,7 +306,7 @@ class Executor:
             state=ChainState(open_symbol, claimed.open_until, seen),
             expected_bars=expected,
             proved_bars=round(expected * claimed.progress_percent / 100),
-            may_lack_rows=claimed.page_no > 0,
+            may_lack_rows=claimed.may_lack_rows,
         )
 
     async def _store(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

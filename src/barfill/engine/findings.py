@@ -24,6 +24,7 @@ class Findings:
     Attributes:
         states: One per wanted series.
         open_gaps: Of all wanted series: never fetched, or asked for and not answered in a believable way.
+        not_come_to: What was never asked for, where a backfill ended before it came to it.
         settled: How many gaps have a settled reason.
         to_ask_again: Symbol id, timeframe and range of the open gaps of fetched series that are due.
     """
@@ -32,9 +33,16 @@ class Findings:
     open_gaps: tuple[GapSeen, ...]
     settled: AbstractSet[tuple[str, Timeframe, datetime]]
     to_ask_again: tuple[tuple[int, Timeframe, Range], ...]
+    not_come_to: tuple[GapSeen, ...] = ()
 
-    def filled_in(self, later: Findings) -> int:
-        """How many of these gaps are no longer open in *later*, and not settled either."""
+    def of_what_was_asked(self) -> Findings:
+        """The same for a backfill that ended early: what it did not come to is no gap, only still to be fetched."""
+        asked = tuple(gap for gap in self.open_gaps if gap.kind != GapKind.UNCOVERED.value)
+        others = tuple(gap for gap in self.open_gaps if gap.kind == GapKind.UNCOVERED.value)
+        return replace(self, open_gaps=asked, not_come_to=others)
+
+    def filled_in(self, later: Findings) -> tuple[GapSeen, ...]:
+        """Those of these gaps that are no longer open in *later*, and not settled either."""
         still = {(gap.symbol, gap.timeframe): Ranges() for gap in self.open_gaps}
         for gap in later.open_gaps:
             key = (gap.symbol, gap.timeframe)
@@ -42,7 +50,7 @@ class Findings:
         closed = [
             gap for gap in self.open_gaps if not still[gap.symbol, gap.timeframe] & Range(gap.gap_from, gap.gap_to)
         ]
-        return len([gap for gap in closed if (gap.symbol, gap.timeframe, gap.gap_from) not in later.settled])
+        return tuple(gap for gap in closed if (gap.symbol, gap.timeframe, gap.gap_from) not in later.settled)
 
     def settled_in(self, later: Findings) -> int:
         """How many of these gaps got a settled reason in *later*."""

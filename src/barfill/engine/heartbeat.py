@@ -29,5 +29,12 @@ async def beating(database: Database, presence: Presence) -> AsyncIterator[None]
 async def _beat(database: Database, presence: Presence) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
+        beat = asyncio.ensure_future(asyncio.to_thread(lambda: database.run(heartbeat, presence.worker)))
         with suppress(StoreError):
-            await asyncio.to_thread(lambda: database.run(heartbeat, presence.worker))
+            try:
+                await asyncio.shield(beat)
+            except asyncio.CancelledError:
+                # The thread goes on: whoever closes the presence must not be overtaken by it.
+                with suppress(StoreError):
+                    await beat
+                raise

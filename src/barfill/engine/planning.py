@@ -4,6 +4,7 @@ From the ledger to a plan: what is missing, what an interrupted run still has to
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from barfill.core.capabilities import Capabilities
 from barfill.core.plan import Need, Slice, cut_slices, missing_ranges
 from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
-from barfill.engine.findings import Findings
+from barfill.engine.findings import Findings, is_open
 from barfill.engine.ledger import Market, SeriesKey, not_due, read_gaps, read_rows
 from barfill.engine.standing import StandingOrder
 from barfill.errors import SymbolNotOffered
@@ -47,23 +48,27 @@ class Plan:
         slices: To be fetched in new runs, in order of urgency.
         adopted: Runs that a dead process left behind and that are gone on with.
         superseded: Ids of such runs for which nothing is left to do.
+        not_due: When each open gap is due that is left alone until then.
+        has_others: Whether living workers are fetching a part of what is wanted.
     """
 
     slices: tuple[Slice, ...]
     adopted: tuple[UnfinishedRun, ...] = ()
     superseded: tuple[int, ...] = ()
+    not_due: tuple[datetime, ...] = ()
+    has_others: bool = False
 
-    def expected_bars(self, markets: Sequence[Market]) -> int:
-        """The open-market bars of all slices and adopted runs: the work of the first stage."""
+    def expected_bars(self, markets: Sequence[Market]) -> Counter[Timeframe]:
+        """The open-market bars of all slices and adopted runs, by timeframe: the work of the first stage."""
         calendars = {symbol.id: market.calendar for market in markets for symbol in market.symbols}
-        total = 0
+        total: Counter[Timeframe] = Counter()
         for one in self.slices:
             calendar = calendars[one.symbols[0][0]]
-            total += len(one.symbols) * calendar.expected_count(one.timeframe, one.range)
+            total[one.timeframe] += len(one.symbols) * calendar.expected_count(one.timeframe, one.range)
         for run in self.adopted:
             calendar = calendars[run.symbol_ids[0]]
             whole = len(run.symbols) * calendar.expected_count(run.timeframe, run.range)
-            total += round(whole * (1 - run.progress_percent / 100))
+            total[run.timeframe] += round(whole * (1 - run.progress_percent / 100))
         return total
 
 
@@ -81,6 +86,8 @@ def plan_backfill(
     slices: list[Slice] = []
     adopted: list[UnfinishedRun] = []
     superseded: list[int] = []
+    not_due_at: list[datetime] = []
+    has_others = False
     for market in markets:
         rows = database.run(read_rows, market)
         gaps = database.run(read_gaps, market)
@@ -88,11 +95,15 @@ def plan_backfill(
         left, over = _left_behind(unfinished, market, covered, capabilities, provider=provider, is_full=is_full)
         adopted.extend(left)
         superseded.extend(over)
-        in_flight = _in_flight([*left, *(run for run in unfinished if run.is_alive)])
+        flying = [run for run in unfinished if run.is_alive]
+        has_others = has_others or any(_is_wanted(run, market) for run in flying)
+        if not is_full:
+            not_due_at.extend(_due_later(market, gaps, now))
+        in_flight = _in_flight([*left, *flying])
         needs = _needs(market, covered, in_flight)
         slices.extend(cut_slices(needs, capabilities, market.calendar))
     urgent = sorted(slices, key=lambda one: one.range.end, reverse=True)
-    return Plan(tuple(urgent), tuple(adopted), tuple(superseded))
+    return Plan(tuple(urgent), tuple(adopted), tuple(superseded), tuple(not_due_at), has_others)
 
 
 def new_run(
@@ -173,11 +184,21 @@ def plan_retry(
 def _done(
     rows: Mapping[SeriesKey, SeriesRow], gaps: Mapping[SeriesKey, Sequence[ListedGap]], now: datetime
 ) -> dict[SeriesKey, Ranges]:
-    """What is not to be asked for: covered, or a gap that is not due before later."""
+    """
+    What is not to be asked for: covered, or a gap that is not due before later.
+
+    Gaps that are due are asked for with the days around them: many of them share requests, and the answer tells how
+    often the symbol trades.
+    """
     done = {key: row.covered for key, row in rows.items()}
     for key, listed in gaps.items():
-        done[key] = done.get(key, Ranges()) | not_due(listed, now)
+        due = Ranges(_widened(one.gap.range, key[1]) for one in listed if is_open(one) and _is_due(one, now))
+        done[key] = (done.get(key, Ranges()) - due) | not_due(listed, now)
     return done
+
+
+def _is_due(listed: ListedGap, now: datetime) -> bool:
+    return listed.gap.next_check_at is None or listed.gap.next_check_at <= now
 
 
 def _refused_lately(rows: Mapping[SeriesKey, SeriesRow], now: datetime) -> Iterable[SeriesKey]:
@@ -186,6 +207,22 @@ def _refused_lately(rows: Mapping[SeriesKey, SeriesRow], now: datetime) -> Itera
         is_refused = row.last_error_code == SymbolNotOffered.code
         if is_refused and row.last_run_at is not None and row.last_run_at > now - REFUSED_AGAIN_AFTER:
             yield key
+
+
+def _due_later(market: Market, gaps: Mapping[SeriesKey, Sequence[ListedGap]], now: datetime) -> Iterable[datetime]:
+    """When the open gaps within what is fetched are due, of those that are not due yet."""
+    for (_, timeframe), listed in gaps.items():
+        window = market.sources.fetch.get(timeframe, Ranges())
+        for one in listed:
+            due_at = one.gap.next_check_at
+            if is_open(one) and due_at is not None and due_at > now and window & one.gap.range:
+                yield due_at
+
+
+def _is_wanted(run: UnfinishedRun, market: Market) -> bool:
+    """Whether a run fetches a part of what is wanted."""
+    window = market.sources.fetch.get(run.timeframe, Ranges())
+    return bool(window & run.range) and not {symbol.id for symbol in market.symbols}.isdisjoint(run.symbol_ids)
 
 
 def _needs(

@@ -79,6 +79,7 @@ class Summary:
         calls_least: The fewest that the page size allows for the rows received: full pages per timeframe.
         calls_other: Requests for reference data, such as whether a symbol exists.
         rows_received: Rows on all pages, extended hours included.
+        bars_not_come_to: Expected bars that a backfill which ended early has not asked for or derived yet.
     """
 
     duration_s: float
@@ -97,6 +98,7 @@ class Summary:
     gaps_filled: int
     gaps_settled: int
     gaps_remaining: int
+    bars_not_come_to: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class BackfillReport:
     The outcome of one backfill.
 
     Attributes:
+        not_come_to: Where the backfill ended early, what it has not asked for or derived yet: no gaps, but to be had.
         was_bounded: A bound on calls left work undone.
         bound: Which one and what to do, as a sentence; "" for the bound of the request itself.
     """
@@ -112,9 +115,10 @@ class BackfillReport:
     summary: Summary
     matrix: tuple[SeriesState, ...]
     gaps_detected: tuple[GapSeen, ...]
-    gaps_filled: int
+    gaps_filled: tuple[GapSeen, ...]
     gaps_remaining: tuple[GapSeen, ...]
     failures: tuple[Failure, ...]
+    not_come_to: tuple[GapSeen, ...] = ()
     was_interrupted: bool = False
     was_bounded: bool = False
     bound: str = ""
@@ -126,9 +130,16 @@ class BackfillReport:
             return EXIT_INTERRUPTED
         if self.failures:
             return EXIT_FAILED
-        if self.gaps_remaining or self.was_bounded:
+        if self.gaps_remaining or self.not_come_to or self.was_bounded:
             return EXIT_GAPS_REMAIN
         return EXIT_COMPLETE
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether there was nothing to do, so that all figures are zero but for gaps that are not due."""
+        figures = self.summary
+        done = (figures.calls_made, figures.bars_written, figures.bars_derived, figures.bars_not_come_to)
+        return not any(done) and not self.failures
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values: `summary`, `gaps_detected`, `gaps_filled`, `matrix`, `failures`."""
@@ -144,8 +155,9 @@ class BackfillReport:
         return {
             "summary": asdict(self.summary) | {"exit_code": self.exit_code, "bound": self.bound},
             "gaps_detected": [_plain(gap) for gap in self.gaps_detected],
-            "gaps_filled": self.gaps_filled,
+            "gaps_filled": [_plain(gap) for gap in self.gaps_filled],
             "gaps_remaining": [_plain(gap) for gap in self.gaps_remaining],
+            "not_come_to": [_plain(gap) for gap in self.not_come_to],
             "matrix": matrix,
             "failures": [
                 asdict(failure) | {"timeframe": failure.timeframe.label if failure.timeframe else None}

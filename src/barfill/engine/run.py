@@ -80,7 +80,7 @@ class RunInHand:
         expected_bars: Open-market bars in the whole slice, over all its symbols.
         proved_bars: Those of them that are proved.
         may_lack_rows: Whether rows may have been lost on a page of the chain: it was empty and led on, or of an odd
-            shape, or another process read it.
+            shape.
     """
 
     claimed: ClaimedRun

@@ -28,6 +28,8 @@ from barfill.store.writes import GapRecord
 NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 """When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
 UNAVAILABLE_CHECK = timedelta(days=7)
+LONG_GONE = timedelta(days=7)
+"""A symbol that no longer trades, as the provider says, is not waited for when its last bar is older than this."""
 
 
 def without_stored(database: Database, run: RunInHand, gaps: Sequence[Gap], rows: Answered) -> Sequence[Gap]:
@@ -61,10 +63,13 @@ class Settler:
             is_old = any(one.has_lasted(now) for one in known)
             is_before, is_after = self._beyond_bars(run, gap, rows)
             has_later = _has_later(run, gap, rows)
+            is_long_gone = (
+                not facts.is_active and facts.newest is not None and facts.newest < gap.range.start - LONG_GONE
+            )
             if asked and gap.is_leading and has_later and (is_old or is_before):
                 kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
                 reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
-            elif asked and not facts.is_active and not has_later and (is_old or is_after):
+            elif not facts.is_active and not has_later and (is_long_gone or (asked and (is_old or is_after))):
                 kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
                 reason = f"no longer traded, says {run.provider}; nothing after the last bar"
             else:

@@ -28,11 +28,12 @@ from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
 from barfill.engine.standing import read_standing_orders
 from barfill.engine.telling import page_written
-from barfill.errors import BarfillError, StoreError
+from barfill.errors import BarfillError, StoreError, excerpt
 from barfill.providers.client import ProviderClient
 from barfill.store.database import Database
+from barfill.store.failures import translated
 from barfill.store.queue import QUEUE, TASK, count_due
-from barfill.store.runs import prune_runs, reap_runs
+from barfill.store.runs import fail_run, prune_runs, reap_runs
 from barfill.store.workers import Presence
 
 REAP_EVERY_S = 15.0
@@ -103,6 +104,9 @@ class QueueWorker:
                 await self._session(until_empty=False)
             except (StoreError, procrastinate.exceptions.ProcrastinateException) as error:
                 self._listener.note(f"The worker starts again in {wait_s:.0f} s: {_text(error)}")
+            else:
+                if not self._stopping.is_set():
+                    self._listener.note(f"The queue's worker ended by itself; it starts again in {wait_s:.0f} s")
             if self._stopping.is_set():
                 return
             self.tally.restarts += 1
@@ -129,8 +133,9 @@ class QueueWorker:
         self._lost = None
         presence = await asyncio.to_thread(lambda: Presence(self._database))
         try:
-            async with beating(self._database, presence):
-                await self._serve(presence, until_empty=until_empty)
+            with translated():
+                async with beating(self._database, presence):
+                    await self._serve(presence, until_empty=until_empty)
         finally:
             await asyncio.to_thread(presence.close)
         if self._lost is not None:
@@ -199,8 +204,23 @@ class QueueWorker:
             self._lost = error
             if self._library is not None:
                 self._library.cancel()
-            return
-        self._account(executed)
+        except Exception as error:
+            self.tally.failed += 1
+            self._listener.note(f"run {run_id} failed by a defect of barfill: {type(error).__name__}: {error}")
+            await asyncio.to_thread(self._fail, run_id, epoch + 1, error)
+        else:
+            self._account(executed)
+
+    def _fail(self, run_id: int, epoch: int, error: Exception) -> None:
+        with contextlib.suppress(StoreError):
+            self._database.run(
+                fail_run,
+                run_id,
+                epoch,
+                error_code=BarfillError.code,
+                reason=type(error).__name__.lower(),
+                message=f"{type(error).__name__}: {excerpt(str(error))}. Please report it.",
+            )
 
     def _account(self, executed: Executed) -> None:
         tally = self.tally

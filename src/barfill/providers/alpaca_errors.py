@@ -34,6 +34,8 @@ from barfill.providers.rate_headers import told_wait_s
 PROVIDER = "alpaca"
 
 _NAMED_SYMBOL = re.compile(r"invalid symbols?\s*[:=]\s*[\"']?([^\s\"',]+)", re.IGNORECASE)
+_NO_SUCH_PATH = "Not Found"
+"""What a server says that does not have the path at all; of an asset that it does not know Alpaca says more."""
 _SERVER_ERRORS_FROM = 500
 _REDIRECTS_FROM = 300
 _TRANSIENT = (408, 425)
@@ -110,6 +112,13 @@ def _too_recent(response: HttpResponse, facts: _Facts) -> ProviderError:
 
 
 def _not_found(request: HttpRequest, response: HttpResponse, facts: _Facts) -> ProviderError:
+    if "/assets" in request.url and _message(response) == _NO_SUCH_PATH:
+        return BadResponse(
+            f"There is nothing at {request.shown} ({_told(response)}), so this is not Alpaca's address. Check "
+            "ALPACA_BASE_URL with: barfill doctor",
+            reason="address",
+            **facts,
+        )
     asked = _asked(request)
     symbol = asked[0] if len(asked) == 1 else None
     who = f"'{excerpt(symbol)}'" if symbol is not None else "what was asked for"

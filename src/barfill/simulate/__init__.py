@@ -8,11 +8,13 @@ from barfill.simulate.config import ExchangeConfig
 from barfill.simulate.exchange import SimulatedExchange
 from barfill.simulate.faults import fault_table, random_script
 from barfill.simulate.ledger import Request
+from barfill.simulate.replay import Served
 from barfill.simulate.running import running_exchange, serve
 
 __all__ = [
     "ExchangeConfig",
     "Request",
+    "Served",
     "SimulatedExchange",
     "fault_table",
     "random_script",

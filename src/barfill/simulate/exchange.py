@@ -2,6 +2,7 @@
 The simulated exchange as an object: started and stopped, asked what it knows, told what to do.
 """
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -20,13 +21,14 @@ from barfill.simulate.listings import Listing
 from barfill.simulate.market import SyntheticMarket
 from barfill.simulate.pages import Market, rows_of
 from barfill.simulate.queries import BarsQuery
-from barfill.simulate.replay import ReplayMarket
+from barfill.simulate.replay import ReplayMarket, Served
 from barfill.simulate.sessions import to_ns
 from barfill.simulate.timeframes import named_timeframe
 from barfill.simulate.wire import Page
 
 _THREADS = 2
 _REQUEST_BYTES_MAX = 1_000_000
+_PORT_MAX = 65_535
 _SHUTDOWN_S = 0.2
 
 
@@ -44,6 +46,7 @@ class SimulatedExchange:
         self.script = FaultScript(self.config.faults, self.config.seed)
         self.wrong_key_status = self.config.wrong_key_status
         self.messages: list[str] = []
+        self.served: list[Served] = []
         self._market = self._make_market()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulate")
         self.answers = Answers(self._market, self.clock, self._pool, is_free=self.config.plan == "free")
@@ -84,7 +87,7 @@ class SimulatedExchange:
             await site.start()
         except OSError as error:
             await self.stop()
-            raise InvalidInput(f"Port {port or self.config.port} cannot be listened on: {error.strerror}.") from error
+            raise _port_error(self.config.port if port is None else port, error) from error
         bound = self._runner.addresses[0]
         self._url = f"http://{self.config.host}:{bound[1]}"
         return self._url
@@ -158,4 +161,15 @@ class SimulatedExchange:
             return SyntheticMarket(self.config.seed, self.config.symbols)
         market = ReplayMarket(self.config.replay)
         self.messages += market.messages
+        self.served += market.served
         return market
+
+
+def _port_error(port: int, error: OSError) -> InvalidInput:
+    """What a failure to listen on *port* means, and which other one to take."""
+    other = f"Use --port {port + 1 if port < _PORT_MAX else port - 1}, or --port 0 for any free one."
+    if error.errno == errno.EADDRINUSE:
+        return InvalidInput(
+            f"Port {port} is in use: another program, maybe another 'barfill simulate', listens there. {other}"
+        )
+    return InvalidInput(f"Port {port} cannot be listened on: {error.strerror}. {other}")

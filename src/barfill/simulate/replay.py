@@ -19,7 +19,7 @@ is (open + high + low + close) / 4: stand-ins, good for the wire and for nothing
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,8 +51,24 @@ class _Source:
     feed: str
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Bars that files hold: of which symbol and timeframe, with the dates of the first and the last one in UTC."""
+
+    ticker: str
+    timeframe: str
+    first: date
+    last: date
+
+
 class ReplayMarket:
-    """The bars of the files in *folder*; *messages* names each file left out and why."""
+    """
+    The bars of the files in *folder*.
+
+    Attributes:
+        messages: Each file left out, and why.
+        served: What is served, by ticker, finest timeframe first.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -65,6 +81,11 @@ class ReplayMarket:
             raise InvalidInput(f"'{folder}' holds no bars to replay: {'; '.join(self.messages) or 'it is empty'}.")
         self._built = lru_cache(maxsize=_KEPT)(self._build)
         self._listings = {ticker: self._listing(ticker) for ticker in sorted(self._stored)}
+        self.served = [
+            Served(ticker, timeframe.name, from_ns(int(bars.ts[0])).date(), from_ns(int(bars.ts[-1])).date())
+            for ticker in sorted(self._stored)
+            for timeframe, bars in sorted(self._stored[ticker].items(), key=lambda item: _width_ns(item[0]))
+        ]
 
     @property
     def listings(self) -> Mapping[str, Listing]:

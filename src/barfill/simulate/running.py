@@ -11,6 +11,7 @@ from threading import Event, Thread
 
 from barfill.simulate.config import ExchangeConfig
 from barfill.simulate.exchange import SimulatedExchange
+from barfill.simulate.replay import Served
 
 _START_S = 30.0
 _SERIES = re.compile(r"another file holds \S+ \S+")
@@ -53,12 +54,19 @@ def running_exchange(config: ExchangeConfig | None = None) -> Iterator[Simulated
         loop.close()
 
 
-async def serve(config: ExchangeConfig, announce: Callable[[str], None], *, named_max: int = 3) -> None:
+async def serve(
+    config: ExchangeConfig,
+    announce: Callable[[str], None],
+    *,
+    show_served: Callable[[Sequence[Served]], None] | None = None,
+    named_max: int = 3,
+) -> None:
     """
     Run an exchange until SIGINT or SIGTERM.
 
     Args:
         announce: Gets the lines for people: what to export, files left out of a replay, and at the end the counts.
+        show_served: Gets what a replay serves, after the lines to export.
         named_max: How many files left out for the same reason are named; of more only their number is told.
     """
     exchange = SimulatedExchange(config)
@@ -69,6 +77,8 @@ async def serve(config: ExchangeConfig, announce: Callable[[str], None], *, name
     announce(f"export ALPACA_BASE_URL={exchange.alpaca_url}")
     announce("export ALPACA_API_KEY=sim-key")
     announce("export ALPACA_API_SECRET=sim-secret")
+    if show_served is not None:
+        show_served(exchange.served)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

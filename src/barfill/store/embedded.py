@@ -90,7 +90,7 @@ def _explained(directory: Path) -> Iterator[None]:
     except NotADirectoryError as error:
         raise StoreUnavailable(f"A part of {directory} is a file. Set BARFILL_HOME to a directory.") from error
     except OSError as error:
-        raise from_os(error, directory) from error
+        raise from_os(error, directory.parent) from error
 
 
 class _LockFile:

@@ -52,8 +52,8 @@ def from_os(error: OSError, directory: Path) -> StoreError:
     return store_error(
         "No space left on device" if error.errno == errno.ENOSPC else (error.strerror or str(error)),
         directory,
-        otherwise=f"{directory} cannot be used: {error.strerror or error}. "
-        "Give BARFILL_HOME a directory that can be written.",
+        otherwise=f"BARFILL_HOME {str(directory)!r} cannot be made or used: {error.strerror or error}. "
+        "Set it to a directory that can be written, such as ~/barfill.",
     )
 
 

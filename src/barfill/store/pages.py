@@ -268,6 +268,7 @@ def _advance_run(conn: psycopg.Connection[TupleRow], page: PageWrite, outcome: P
             "rows_received": page.rows_received,
             "requests_made": page.requests_made,
             "request_id": page.request_id or None,
+            "may_lack_rows": page.may_lack_rows,
             "progress_percent": page.progress_percent,
             "is_final": page.final,
         },

@@ -157,6 +157,7 @@ set
     rows_received = rows_received + %(rows_received)s,
     actual_cost = actual_cost + %(requests_made)s,
     request_id = coalesce(%(request_id)s, request_id),
+    may_lack_rows = may_lack_rows or %(may_lack_rows)s,
     status = case when %(is_final)s then 'success' else status end,
     progress_percent = case
         when %(is_final)s then 100

@@ -90,6 +90,7 @@ class ClaimedRun(StoredRun):
     seen_symbol_ids: tuple[int, ...]
     actual_cost: int
     rows_written: int
+    may_lack_rows: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ def claim_run(
     if row is None:
         return None
     job_type, triggered_by, job_def_id, priority, is_restart, *state = row[_SHARED:]
-    token, open_symbol_id, open_until, seen, cost, rows_written = state
+    token, open_symbol_id, open_until, seen, cost, rows_written, may_lack_rows = state
     return ClaimedRun(
         **_shared(row),
         job_type=job_type,
@@ -167,6 +168,7 @@ def claim_run(
         seen_symbol_ids=tuple(seen),
         actual_cost=cost,
         rows_written=rows_written,
+        may_lack_rows=may_lack_rows,
     )
 
 

@@ -32,7 +32,8 @@ and status in ('queued', 'running')
 and (%(seen_epoch)s::integer is null or epoch = %(seen_epoch)s::integer)
 returning
     id, epoch, page_no, attempt, progress_percent, symbols_array, symbol_ids, timeframe, slice_from, slice_to, provider,
-    feed, basis, job_type, triggered_by, job_def_id, priority, is_restart, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written;
+    feed, basis, job_type, triggered_by, job_def_id, priority, is_restart, page_token, open_symbol_id, open_until, seen_symbol_ids, actual_cost, rows_written,
+    may_lack_rows;
 
 -- name: beat
 -- The worker lives; the runs that are still its own.
@@ -169,7 +170,8 @@ where job_runs.id = dead.id
 returning job_runs.id;
 
 -- name: list_without_entry
--- Runs that wait and that no queue entry will bring to a worker.
+-- Runs that wait and that no queue entry will bring to a worker. One that a worker has taken does not count: it claims
+-- the run at once, or never will.
 select id
 from job_runs
 where status = 'queued'
@@ -177,7 +179,7 @@ and not exists (
     select
     from procrastinate_jobs
     where procrastinate_jobs.id = job_runs.queue_job_id
-    and procrastinate_jobs.status in ('todo', 'doing')
+    and procrastinate_jobs.status = 'todo'
 )
 order by id
 limit %(limit)s;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 import psycopg
@@ -77,4 +78,7 @@ def delete_watchlist(conn: psycopg.Connection[TupleRow], name: str) -> None:
 
 def _unknown(conn: psycopg.Connection[TupleRow], name: str) -> NotFound:
     known = ", ".join(list_watchlists(conn)) or "none yet"
-    return NotFound(f"There is no watchlist {name!r}. There are: {known}. Create one with: barfill watchlist add")
+    return NotFound(
+        f"There is no watchlist {name!r}. There are: {known}. "
+        f"Make it with: barfill watchlist add {shlex.quote(name)} AAPL MSFT"
+    )

@@ -12,6 +12,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,8 @@ class Presence:
         self._database = database
         self._id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._conn: psycopg.Connection[TupleRow] | None = None
+        self._is_closed = False
+        self._turn = threading.Lock()  # several threads claim at once
 
     @property
     def worker(self) -> Worker:
@@ -73,10 +76,10 @@ class Presence:
         return Worker(self._id, not self._database.is_pooled and self._has_lock())
 
     def close(self) -> None:
-        """Lets go of the lock: from now on the worker is gone."""
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        """Lets go of the lock, for good: from now on the worker is gone."""
+        with self._turn:
+            self._is_closed = True
+            self._hang_up()
 
     def __enter__(self) -> Self:
         return self
@@ -87,17 +90,23 @@ class Presence:
         self.close()
 
     def _has_lock(self) -> bool:
-        try:
-            if self._conn is not None and self._holds(self._conn):
-                return True
-        except psycopg.Error:
-            pass
-        self.close()
-        with suppress(StoreError, psycopg.Error):
-            self._conn = self._database.connect()
-            self._conn.execute(SQL["take_worker_lock"], {"worker": self._id})
-            return self._holds(self._conn)
-        return False
+        with self._turn:
+            if self._is_closed:
+                return False
+            with suppress(psycopg.Error):
+                if self._conn is not None and self._holds(self._conn):
+                    return True
+            self._hang_up()
+            with suppress(StoreError, psycopg.Error):
+                self._conn = self._database.connect()
+                self._conn.execute(SQL["take_worker_lock"], {"worker": self._id})
+                return self._holds(self._conn)
+            return False
+
+    def _hang_up(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
 
     def _holds(self, conn: psycopg.Connection[TupleRow]) -> bool:
         row = conn.execute(SQL["holds_worker_lock"], {"worker": self._id}).fetchone()

@@ -124,6 +124,7 @@ class PageWrite(SeriesWrite):
             of coverage.
         requests_made: API calls that this page took, repeated ones included.
         rows_received: Rows of the answer, before any was judged.
+        may_lack_rows: Rows may have been lost on this page, or on one before it.
         final: The chain has ended: the run becomes a success.
     """
 
@@ -138,6 +139,7 @@ class PageWrite(SeriesWrite):
     requests_made: int = 1
     rows_received: int = 0
     progress_percent: float = 0.0
+    may_lack_rows: bool = False
     final: bool = False
 
 

@@ -5,6 +5,8 @@ add column priority integer not null default 100,
 add column is_restart boolean not null default false,
 -- How many workers died while they carried the run out.
 add column losses integer not null default 0,
+-- Whether a page of the chain was one on which rows may have been lost.
+add column may_lack_rows boolean not null default false,
 -- The newest entry of the run in the queue; it may be gone.
 add column queue_job_id bigint,
 add constraint priority_is_within_bounds check (priority between 0 and 1000);

@@ -179,6 +179,8 @@ class QueueWorker:
                     stalled_worker_timeout=self._settings.worker_patience_s,
                 )
             )
+            if self._stopping.is_set():  # asked while the queue was being opened
+                self._library.cancel()
             try:
                 await self._library
             except asyncio.CancelledError:
@@ -199,6 +201,7 @@ class QueueWorker:
         except StoreError as error:
             # What this worker had is free once its identity is gone; it goes on under another.
             self._lost = error
+            self._executor.stop()
             if self._library is not None:
                 self._library.cancel()
             return

@@ -28,6 +28,7 @@ FILE_NAME = "barfill.toml"
 PAGE_SIZE_MAX = 10_000
 CONCURRENT_JOBS_MAX = 64
 REQUESTS_PER_MINUTE_MAX = 100_000
+WORKER_PATIENCE_MIN, WORKER_PATIENCE_MAX = 4, 60
 DAYS_MAX = 36_500
 DAILY_BUDGET_MAX = 100_000_000
 
@@ -304,6 +305,13 @@ class Settings:
         "How many slices are fetched at the same time.",
         5,
         unit="slices",
+    )
+    worker_patience_seconds: int = _setting(
+        "WORKER_PATIENCE_SECONDS",
+        _whole(WORKER_PATIENCE_MIN, WORKER_PATIENCE_MAX),
+        "A worker that gives no sign of life for so long is dead, and others take its runs over.",
+        WORKER_PATIENCE_MAX,
+        unit="seconds",
     )
     default_timeframes: tuple[Timeframe, ...] = _setting(
         "DEFAULT_TIMEFRAMES",

@@ -180,4 +180,5 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         max_concurrent_jobs=settings.max_concurrent_jobs,
         h1_from_m15=settings.resample_h1_from_m15,
         h4_from_m15=settings.resample_h4_from_m15,
+        worker_patience_s=settings.worker_patience_seconds,
     )

@@ -355,6 +355,21 @@ def cut_connections(rig: Rig) -> None:
         )
 
 
+def test_a_stop_that_comes_while_a_worker_starts_is_not_lost(rig: Rig) -> None:
+    """Asked at any moment of its start, a worker ends."""
+
+    async def stopped_after(seconds: float) -> None:
+        async with worker_of(rig) as worker:
+            carrying = asyncio.create_task(worker.run())
+            await asyncio.sleep(seconds)
+            worker.stop()
+            ended, _ = await asyncio.wait({carrying}, timeout=5)
+            assert ended, f"Asked {seconds:.3f} s after its start, it goes on."
+
+    for milliseconds in range(0, 100, 4):
+        asyncio.run(stopped_after(milliseconds / 1000))
+
+
 @pytest.mark.parametrize("minutes_to_close", [5, 40])
 def test_the_next_look_is_regular_or_soon_after_a_close(minutes_to_close: int) -> None:
     """A close within the interval is looked at once its bars can be had."""

@@ -354,3 +354,20 @@ def test_entries_that_dead_workers_had_taken_go(database: Database) -> None:
     assert query(database, "select status::text, (args ->> 'run_id')::int from procrastinate_jobs") == [
         ("todo", run_id)
     ]
+
+
+def test_a_killed_workers_run_is_to_be_had_at_once(database: Database) -> None:
+    """
+    Its entry is still in the hands of a worker that has beaten a moment ago; its run gets a new one all the same.
+    """
+    run = claimed_run(database, add(database, "A"))
+    query(
+        database,
+        "insert into procrastinate_workers default values;"
+        "update procrastinate_jobs set status = 'doing', worker_id = (select max(id) from procrastinate_workers);"
+        "update job_runs set worker_has_lock = true",
+    )
+
+    assert database.run(reap_runs) == [run.id]
+
+    assert query(database, "select args ->> 'epoch' from procrastinate_jobs where status = 'todo'") == [("1",)]

@@ -78,7 +78,7 @@ class Backfill:
         markets = await self._markets(request, clock)
         presence = await asyncio.to_thread(Presence, self._database)
         try:
-            async with beating(self._database, presence):
+            async with beating(self._database, presence, patience_s=self._settings.worker_patience_s):
                 return await self._run(request, markets, clock, presence, begun)
         finally:
             await asyncio.to_thread(presence.close)

@@ -1,4 +1,4 @@
-"""The sign of life of whoever carries runs out: a process that stands still for a minute is taken for dead."""
+"""The sign of life of whoever carries runs out: a process that stands still for long is taken for dead."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from barfill.store.database import Database
 from barfill.store.runs import heartbeat
 from barfill.store.workers import Presence
 
-BEAT_S = 15.0
+BEATS_IN_PATIENCE = 4.0
+"""So many signs of life fit into the time after which a worker is taken for dead."""
 
 
 @asynccontextmanager
-async def beating(database: Database, presence: Presence) -> AsyncIterator[None]:
+async def beating(database: Database, presence: Presence, *, patience_s: float) -> AsyncIterator[None]:
     """Beats for *presence* while the block runs; a beat that the database does not take is left out."""
-    task = asyncio.create_task(_beat(database, presence))
+    task = asyncio.create_task(_beat(database, presence, patience_s / BEATS_IN_PATIENCE))
     try:
         yield
     finally:
@@ -26,9 +27,9 @@ async def beating(database: Database, presence: Presence) -> AsyncIterator[None]
             await task
 
 
-async def _beat(database: Database, presence: Presence) -> None:
+async def _beat(database: Database, presence: Presence, every_s: float) -> None:
     while True:
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(every_s)
         beat = asyncio.ensure_future(asyncio.to_thread(lambda: database.run(heartbeat, presence.worker)))
         with suppress(StoreError):
             try:

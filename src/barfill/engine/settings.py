@@ -12,6 +12,7 @@ class EngineSettings:
         max_concurrent_jobs: How many chains of pages are fetched at the same time.
         h1_from_m15, h4_from_m15: Whether hours may be resampled where the provider does not offer them.
         extended_hours: Whether stock bars outside regular hours are kept.
+        worker_patience_s: Whoever gives no sign of life for so long is taken for dead.
         gap_attempts: How often gaps are asked again within one backfill.
         gap_retry_waits_s: Seconds to rest before each of these attempts; the last one stands for all further ones.
     """
@@ -20,6 +21,7 @@ class EngineSettings:
     h1_from_m15: bool = True
     h4_from_m15: bool = True
     extended_hours: bool = False
+    worker_patience_s: float = 60.0
     gap_attempts: int = 2
     gap_retry_waits_s: tuple[float, ...] = (1.0, 3.0)
 

@@ -55,7 +55,7 @@ def tick(
     Raises:
         OutsideCalendar, StoreError: The plan cannot be made.
     """
-    reaped = len(database.run(reap_runs))
+    reaped = len(database.run(reap_runs, patience_s=settings.worker_patience_s))
     with planning_turn(database):
         orders = database.run(read_standing_orders, capabilities, settings, now)
         wanted = plan_standing(database, orders, capabilities, now)

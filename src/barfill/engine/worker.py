@@ -22,7 +22,7 @@ from barfill.engine.derive import Origin, derive_market
 from barfill.engine.desk import Processed
 from barfill.engine.events import BackfillListener
 from barfill.engine.execution import Executed, Executor, Result
-from barfill.engine.heartbeat import beating
+from barfill.engine.heartbeat import BEATS_IN_PATIENCE, beating
 from barfill.engine.patience import Patience
 from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
@@ -36,7 +36,6 @@ from barfill.store.queue import QUEUE, TASK, count_due
 from barfill.store.runs import fail_run, prune_runs, reap_runs
 from barfill.store.workers import Presence
 
-REAP_EVERY_S = 15.0
 STOP_GRACE_S = 25.0
 RESTART_S_MAX = 15.0
 POLL_S = 1.0
@@ -134,7 +133,7 @@ class QueueWorker:
         presence = await asyncio.to_thread(lambda: Presence(self._database))
         try:
             with translated():
-                async with beating(self._database, presence):
+                async with beating(self._database, presence, patience_s=self._settings.worker_patience_s):
                     await self._serve(presence, until_empty=until_empty)
         finally:
             await asyncio.to_thread(presence.close)
@@ -178,10 +177,12 @@ class QueueWorker:
                     shutdown_graceful_timeout=STOP_GRACE_S,
                     delete_jobs="always",
                     install_signal_handlers=False,
-                    update_heartbeat_interval=10.0,
-                    stalled_worker_timeout=60.0,
+                    update_heartbeat_interval=self._settings.worker_patience_s / BEATS_IN_PATIENCE,
+                    stalled_worker_timeout=self._settings.worker_patience_s,
                 )
             )
+            if self._stopping.is_set():  # asked while the queue was being opened
+                self._library.cancel()
             try:
                 await self._library
             except asyncio.CancelledError:
@@ -202,6 +203,7 @@ class QueueWorker:
         except StoreError as error:
             # What this worker had is free once its identity is gone; it goes on under another.
             self._lost = error
+            self._executor.stop()
             if self._library is not None:
                 self._library.cancel()
         except Exception as error:
@@ -260,11 +262,12 @@ class QueueWorker:
         await asyncio.to_thread(lambda: self._database.run(prune_runs, days=self._retention_days))
 
     async def _reap(self, clock: EngineClock) -> None:
+        patience_s = self._settings.worker_patience_s
         while True:
             with contextlib.suppress(StoreError):
-                await asyncio.to_thread(self._database.run, reap_runs)
+                await asyncio.to_thread(lambda: self._database.run(reap_runs, patience_s=patience_s))
                 clock.set(await asyncio.to_thread(self._database.now))
-            await asyncio.sleep(REAP_EVERY_S)
+            await asyncio.sleep(patience_s / BEATS_IN_PATIENCE)
 
 
 def _text(error: Exception) -> str:

@@ -95,8 +95,12 @@ def _withdraw(conn: psycopg.Connection[TupleRow], page: PageWrite) -> None:
 def _page_transaction(conn: psycopg.Connection[TupleRow]) -> Iterator[None]:
     # Spelled out, since the moment between sending COMMIT and reading its reply is a crash point of its own.
     try:
-        # Tables grow under us: a plan that reads a whole table once per row must never look cheap.
-        conn.execute(b"begin; set local jit = off; set local enable_seqscan = off")
+        # Tables grow under us: a plan that reads a whole table once per row must never look cheap. And the series are
+        # locked: a worker that stands still here, frozen or cut off, must not hold up who goes on with its runs.
+        conn.execute(
+            b"begin; set local jit = off; set local enable_seqscan = off; "
+            b"set local idle_in_transaction_session_timeout = '10s'"
+        )
         yield
         crash_point("k10")
         if is_wanted("k11"):

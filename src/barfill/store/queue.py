@@ -20,8 +20,6 @@ SQL = load_queries("queue")
 
 QUEUE = "bars"
 TASK = "carry_out"
-QUEUE_PATIENCE_S = 60.0
-"""A worker of the queue that has not beaten for so long is dead."""
 
 
 def enqueue(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int], wait: timedelta = timedelta()) -> None:
@@ -41,6 +39,6 @@ def count_due(conn: psycopg.Connection[TupleRow]) -> int:
     return 0 if row is None else int(row[0])
 
 
-def remove_stale_entries(conn: psycopg.Connection[TupleRow], *, patience_s: float = QUEUE_PATIENCE_S) -> None:
+def remove_stale_entries(conn: psycopg.Connection[TupleRow], *, patience_s: float) -> None:
     """Removes entries that dead workers had taken."""
     conn.execute(SQL["remove_stale"], {"patience_s": patience_s})

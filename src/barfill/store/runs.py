@@ -259,7 +259,7 @@ def reap_runs(conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBE
         parameters = {"patience_s": patience_s, "limit": REAPED_MAX, "losses_max": LOSSES_MAX}
         conn.execute(SQL["fail_lost"], parameters)
         ids = {row[0] for row in conn.execute(SQL["reap"], parameters)}
-        remove_stale_entries(conn)
+        remove_stale_entries(conn, patience_s=patience_s)
         ids |= {row[0] for row in conn.execute(SQL["list_without_entry"], parameters)}
         enqueue(conn, sorted(ids))
     return sorted(ids)

@@ -152,7 +152,8 @@ and losses + 1 >= %(losses_max)s
 and not worker_is_alive(worker, worker_has_lock, heartbeat_at, %(patience_s)s);
 
 -- name: reap
--- Runs of dead workers wait again, at the page they had reached.
+-- Runs of dead workers wait again, at the page they had reached. The entry that brought a run to its dead worker is void,
+-- since the run has been claimed past it, even while the queue still believes that its worker lives.
 with dead as (
     select id
     from job_runs
@@ -164,7 +165,12 @@ with dead as (
 )
 
 update job_runs
-set status = 'queued', worker = null, losses = losses + 1, updated_at = clock_timestamp()
+set
+    status = 'queued',
+    worker = null,
+    queue_job_id = null,
+    losses = losses + 1,
+    updated_at = clock_timestamp()
 from dead
 where job_runs.id = dead.id
 returning job_runs.id;

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from barfill.store.database import Database
 from barfill.store.embedded import embedded_server
-from barfill.store.migrate import migrate
+from barfill.store.queue_schema import bring_up_to_date
 
 _EXPORT = "export ALPACA_BASE_URL="
 _SIMULATE = ["simulate", "--port", "0", "--plan", "paid", "--requests-per-minute"]
@@ -60,7 +60,7 @@ def fresh_database(server_url: str) -> Iterator[Database]:
         conn.execute(sql.SQL("create database {}").format(name))
         try:
             with Database(make_conninfo(server_url, dbname=name.as_string().strip('"'))) as database:
-                database.run(migrate)
+                database.run(bring_up_to_date)
                 conn.execute("checkpoint")
                 yield database
         finally:

@@ -20,8 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from barfill.store.database import Database
 from barfill.store.embedded import embedded_server
-from barfill.store.migrate import migrate
-from barfill.store.queue_schema import install_queue
+from barfill.store.queue_schema import bring_up_to_date
 
 TEMPLATE = "migrated"
 _MEMORY = Path("/dev/shm")  # as a disk it is many times as fast, where there is enough of it
@@ -90,5 +89,4 @@ def _ensure_template(conn: psycopg.Connection[tuple[object, ...]], url: str) -> 
     if conn.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone() is None:
         conn.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
         with Database(make_conninfo(url, dbname=TEMPLATE)) as template:
-            template.run(migrate)
-            template.run(install_queue)
+            template.run(bring_up_to_date)

@@ -321,23 +321,6 @@ def test_a_run_that_kills_its_workers_fails(database: Database) -> None:
     )
 
 
-def test_a_dead_workers_run_does_not_wait_for_its_old_entry(database: Database) -> None:
-    """
-    The queue's own worker counts as alive for a minute longer: the run gets a new entry at once.
-    """
-    run = claimed_run(database, add(database, "A"))
-    query(
-        database,
-        "insert into procrastinate_workers (last_heartbeat) values (now());"
-        "update procrastinate_jobs set status = 'doing', worker_id = (select max(id) from procrastinate_workers);"
-        "update job_runs set heartbeat_at = now() - interval '61 seconds'",
-    )
-
-    assert database.run(reap_runs) == [run.id]
-
-    assert entries(database) == [(run.id, 1, 100)]
-
-
 def test_entries_that_dead_workers_had_taken_go(database: Database) -> None:
     """
     An entry in the hands of a worker that no longer beats is removed, and its run gets a new one.

@@ -26,8 +26,7 @@ from barfill.core.ranges import from_us
 from barfill.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
 from barfill.store.embedded import embedded_server
 from barfill.store.failures import PASSING_SQLSTATES, from_driver, translated
-from barfill.store.migrate import migrate
-from barfill.store.queue_schema import install_queue
+from barfill.store.queue_schema import bring_up_to_date
 from barfill.store.ranges import register_ranges
 
 Connection = psycopg.Connection[TupleRow]
@@ -171,8 +170,7 @@ def open_database(database_url: str | None, home: Path, *, is_pooled: bool = Fal
             database = Database(server.url, revive=server.revive)
         stack.enter_context(database)
         database.run(check_version)
-        database.run(migrate)
-        database.run(install_queue)
+        database.run(bring_up_to_date)
         try:
             yield database
         except StoreUnavailable as error:

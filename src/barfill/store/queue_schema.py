@@ -13,10 +13,23 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from barfill.errors import SchemaOutdated
+from barfill.store.migrate import migrate
 from barfill.store.queries import load_queries
 
 SQL = load_queries("queue_schema")
 WAIT_ALONE = load_queries("migrate")["wait_alone"]
+
+
+def bring_up_to_date(conn: psycopg.Connection[TupleRow]) -> None:
+    """
+    The whole schema: barfill's own tables and the queue's.
+
+    Raises:
+        SchemaOutdated: The database was made by something newer.
+        StoreError: An applied file has been changed since.
+    """
+    migrate(conn)
+    install_queue(conn)
 
 
 def install_queue(conn: psycopg.Connection[TupleRow]) -> bool:

@@ -58,7 +58,9 @@ class Snapshots(threading.Thread):
     def _look(self) -> None:
         with self._yard.database.connection() as conn, conn.transaction():
             conn.execute("set transaction isolation level repeatable read, read only")
-            series = conn.execute("select symbol_id, timeframe, covered from series order by 1, 2", binary=True).fetchall()
+            series = conn.execute(
+                "select symbol_id, timeframe, covered from series order by 1, 2", binary=True
+            ).fetchall()
             fetched = [one for one in series if Timeframe(one[1]) in FETCHED]
             for symbol_id, timeframe, covered in self._chance.sample(fetched, min(SERIES_PER_LOOK, len(fetched))):
                 self._judge(conn, symbol_id, Timeframe(timeframe), covered)

@@ -1,4 +1,4 @@
-"""Where one scenario takes place: an exchange, a database, and real workers between them that are replaced when they die."""
+"""Where one scenario takes place: an exchange, a database, and real workers between them, replaced when they die."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ from torture.server import Server
 TIMEFRAMES = (Timeframe.M15, Timeframe.H1, Timeframe.D1)
 """Two are fetched, hours are derived."""
 TICKERS = (
-    "AAPL AMD AMZN BA BAC CAT CRM CSCO CVX DIS F GE GOOG GOOGL HD IBM INTC JNJ JPM KO MA MCD META MRK MSFT "
-    "NFLX NKE NVDA ORCL PEP PFE PG QQQ SPY T TSLA V VZ WMT XOM"
-).split()
+    "AAPL", "AMD", "AMZN", "BA", "BAC", "CAT", "CRM", "CSCO", "CVX", "DIS",
+    "F", "GE", "GOOG", "GOOGL", "HD", "IBM", "INTC", "JNJ", "JPM", "KO",
+    "MA", "MCD", "META", "MRK", "MSFT", "NFLX", "NKE", "NVDA", "ORCL", "PEP",
+    "PFE", "PG", "QQQ", "SPY", "T", "TSLA", "V", "VZ", "WMT", "XOM",
+)  # fmt: skip
 """Symbols that trade in every quarter of an hour: of the others the store cannot know what is silence and what loss."""
 WINDOW_DAYS = 60
-GROUP = 2
+GROUP = 4
 """So many symbols are added when work runs low."""
-WAITING_MIN = 4
+WAITING_MIN = 6
 """Fewer waiting runs than this is low."""
-PAGE_SIZE = 100
+PAGE_SIZE = 60
 CHAINS = 2
 PATIENCE_S = 4
 PATIENCE_TO_END_S = 180.0
@@ -91,7 +93,8 @@ class Yard:
         database: Straight to the server: what judges does not go through the proxies.
         towards_exchange, towards_database: Proxies that the workers go through.
         ended: How children ended that nobody had killed: exit codes.
-        work_group: How many symbols are defined so far.
+        kills_at_work: Kills of workers that had runs in hand.
+        tickers: What is defined so far.
     """
 
     server: Server

@@ -51,7 +51,7 @@ class Measure:
 
 
 def kills(server: Server, measure: Measure, verdict: Verdict) -> None:
-    """SIGKILL of random workers and of the scheduler while work flows (R01, R36, P01, P08, P09)."""
+    """SIGKILL of random workers and of the scheduler while work flows (R01, R06, R36, P01, P08, P09)."""
     with open_yard(server, measure.seed) as yard, looking(yard, verdict):
         yard.feed()
         yard.start("schedule", "--plan-only", "--every", "1")
@@ -67,6 +67,7 @@ def kills(server: Server, measure: Measure, verdict: Verdict) -> None:
         _nothing_failed(yard, verdict)
         verdict.figures["kills"] = f"{yard.kills} ({yard.kills_at_work} of workers with runs in hand)"
         judge_the_end(yard, verdict, extra_requests_max=yard.kills * CHAINS)
+        _again_costs_nothing(yard, verdict)
 
 
 def freeze(server: Server, measure: Measure, verdict: Verdict) -> None:
@@ -78,7 +79,7 @@ def freeze(server: Server, measure: Measure, verdict: Verdict) -> None:
             late += _freeze_with_an_answer_on_its_way(yard, verdict)
         caught = _freeze_inside_a_transaction(yard, verdict) if measure.is_frozen_in_transaction else 0
         verdict.figures["frozen"] = (
-            f"{measure.freezes} before a stale answer ({late} dropped), {caught} in a transaction"
+            f"{measure.freezes} before a stale answer ({late} overtaken), {caught} in a transaction"
         )
         verdict.hold(late == measure.freezes, f"only {late} of {measure.freezes} late pages came about")
         _end(yard, verdict)
@@ -279,6 +280,21 @@ def _heartbeats_are_fresh(yard: Yard, verdict: Verdict) -> None:
         PATIENCE_S,
     )[0]
     verdict.hold(fresh == len(yard.workers), f"{fresh} of {len(yard.workers)} workers have a fresh heartbeat")
+
+
+def _again_costs_nothing(yard: Yard, verdict: Verdict) -> None:
+    """A look and a worker that find everything done ask nothing and write no row version (R06)."""
+    versions = "select max(xmin::text::bigint), count(*) from {}"
+    tables = ("ohlc_bars", "series", "series_gaps", "job_runs")
+    before = [yard.rows(versions.format(table)) for table in tables]
+    asked = len(yard.exchange.requests)
+    verdict.hold(yard.look() == 0, "a look at what is complete makes runs")
+    worker = yard.start("worker", "--until-empty", is_spared=True)
+    yard.pause(STOP_S_MAX, until=lambda: not worker.is_alive)
+    verdict.hold(worker.process.poll() == 0, "a worker without work did not end well")
+    verdict.hold(len(yard.exchange.requests) == asked, "what is complete was asked for again")
+    after = [yard.rows(versions.format(table)) for table in tables]
+    verdict.hold(before == after, f"rows of what is complete were written again: {before}, {after}")
 
 
 def _nobody_ended(yard: Yard, verdict: Verdict) -> None:

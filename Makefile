@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip --quiet
 
-.PHONY: help setup demo test check bench bench-smoke docs
+.PHONY: help setup demo test check bench bench-smoke torture torture-short docs
 
 help:
 	@echo "make setup        .venv with barfill and its tools (.venv/bin/barfill)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test         all tests"
 	@echo "make check        format, lint, types, layers, references, then all tests"
 	@echo "make bench        speed and calls, measured (bench-smoke: the short form)"
+	@echo "make torture      kills, freezes, cuts and lies while work flows (torture-short: the short form)"
 	@echo "make docs         writes the generated references in docs/reference"
 
 setup: $(INSTALLED)
@@ -45,6 +46,12 @@ bench: setup
 
 bench-smoke: setup
 	$(PYTHON) -m bench --smoke
+
+torture: setup
+	$(PYTHON) -m torture
+
+torture-short: setup
+	$(PYTHON) -m torture --short
 
 docs: setup
 	$(PYTHON) scripts/write_references.py

@@ -17,7 +17,18 @@ from torture.scenarios import SCENARIOS, Measure
 from torture.server import Server, own_server
 from torture.verdict import Verdict
 
-SHORT = Measure(seed=0, workers=2, kills=6, freezes=1, stops=1, away_s=(2.0, 4.0), chaos_s=6.0, limit=60, limit_s=12.0)
+SHORT = Measure(
+    seed=0,
+    workers=2,
+    kills=5,
+    freezes=1,
+    stops=1,
+    is_frozen_in_transaction=False,
+    away_s=(2.0, 3.0),
+    chaos_s=5.0,
+    limit=60,
+    limit_s=8.0,
+)
 SEED_MAX = 10_000
 
 
@@ -66,7 +77,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--short", action="store_true", help="the form of the CI: about a minute and a half")
     parser.add_argument("--seed", type=int, help="which moments, victims and faults; random without it")
-    parser.add_argument("--kills", type=int, help="SIGKILLs in the scenario of that name [50; short: 6]")
+    parser.add_argument("--kills", type=int, help="SIGKILLs in the scenario of that name [50; short: 5]")
     parser.add_argument("--workers", type=int, help="how many `barfill worker` [3; short: 2]")
     parser.add_argument("--minutes", type=float, help="how long network, faults and limit last, each")
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="only this one; may be repeated")

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections: all of them at once, or one whose client has just sent COMMIT; or holds answers."""
+"""A TCP proxy that cuts connections, all of them or one whose client has just sent COMMIT, or holds answers back."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ STOP_S_MAX = 30.0
 """So long may an orderly end take."""
 FAULTS = ("H01", "H04", "H10", "H13", "H14", "H15", "H16", "H17", "H18", "H20", "H22", "H24", "H32")
 """What passes by itself; faults that stop a series until somebody has looked have tests of their own."""
-FAULT_RATE = 0.04
+FAULT_RATE = 0.08
 FAULT_S_MAX = 1.0
 ALL_S = 120.0
 
@@ -32,6 +32,7 @@ class Measure:
         workers: How many `barfill worker`.
         kills: SIGKILLs of the first scenario; the others take theirs from it.
         freezes, stops: How often a worker is frozen, and the database stopped.
+        is_frozen_in_transaction: Whether one is also frozen while it holds locks: others wait 10 s for these.
         away_s: Shortest and longest absence of the database.
         chaos_s: How long network and provider are bad.
         limit: Requests a minute in the scenario of that name, and how long it lasts.
@@ -42,6 +43,7 @@ class Measure:
     kills: int = 50
     freezes: int = 10
     stops: int = 6
+    is_frozen_in_transaction: bool = True
     away_s: tuple[float, float] = (2.0, 40.0)
     chaos_s: float = 60.0
     limit: int = 200
@@ -49,7 +51,7 @@ class Measure:
 
 
 def kills(server: Server, measure: Measure, verdict: Verdict) -> None:
-    """SIGKILL of random workers and of the scheduler while work flows (R01, R36, P01, P08, P09)."""
+    """SIGKILL of random workers and of the scheduler while work flows (R01, R06, R36, P01, P08, P09)."""
     with open_yard(server, measure.seed) as yard, looking(yard, verdict):
         yard.feed()
         yard.start("schedule", "--plan-only", "--every", "1")
@@ -61,8 +63,11 @@ def kills(server: Server, measure: Measure, verdict: Verdict) -> None:
             yard.kill_one()
         verdict.hold(yard.settle(), "work is left after the kills")
         _end(yard, verdict)
+        _nobody_ended(yard, verdict)
+        _nothing_failed(yard, verdict)
         verdict.figures["kills"] = f"{yard.kills} ({yard.kills_at_work} of workers with runs in hand)"
         judge_the_end(yard, verdict, extra_requests_max=yard.kills * CHAINS)
+        _again_costs_nothing(yard, verdict)
 
 
 def freeze(server: Server, measure: Measure, verdict: Verdict) -> None:
@@ -72,9 +77,9 @@ def freeze(server: Server, measure: Measure, verdict: Verdict) -> None:
         for _ in range(measure.freezes):
             yard.define(TICKERS[len(yard.tickers) : len(yard.tickers) + 1])
             late += _freeze_with_an_answer_on_its_way(yard, verdict)
-        caught = _freeze_inside_a_transaction(yard, verdict)
+        caught = _freeze_inside_a_transaction(yard, verdict) if measure.is_frozen_in_transaction else 0
         verdict.figures["frozen"] = (
-            f"{measure.freezes} before a stale answer ({late} dropped), {caught} in a transaction"
+            f"{measure.freezes} before a stale answer ({late} overtaken), {caught} in a transaction"
         )
         verdict.hold(late == measure.freezes, f"only {late} of {measure.freezes} late pages came about")
         _end(yard, verdict)
@@ -270,10 +275,26 @@ def _heartbeats_are_fresh(yard: Yard, verdict: Verdict) -> None:
     """Every worker of the yard is known to the queue as alive."""
     yard.pause(PATIENCE_S)
     (fresh,) = yard.rows(
-        "select count(*) from procrastinate_workers where last_heartbeat > clock_timestamp() - make_interval(secs => %s)",
+        "select count(*) from procrastinate_workers "
+        "where last_heartbeat > clock_timestamp() - make_interval(secs => %s)",
         PATIENCE_S,
     )[0]
     verdict.hold(fresh == len(yard.workers), f"{fresh} of {len(yard.workers)} workers have a fresh heartbeat")
+
+
+def _again_costs_nothing(yard: Yard, verdict: Verdict) -> None:
+    """A look and a worker that find everything done ask nothing and write no row version (R06)."""
+    versions = "select max(xmin::text::bigint), count(*) from {}"
+    tables = ("ohlc_bars", "series", "series_gaps", "job_runs")
+    before = [yard.rows(versions.format(table)) for table in tables]
+    asked = len(yard.exchange.requests)
+    verdict.hold(yard.look() == 0, "a look at what is complete makes runs")
+    worker = yard.start("worker", "--until-empty", is_spared=True)
+    yard.pause(STOP_S_MAX, until=lambda: not worker.is_alive)
+    verdict.hold(worker.process.poll() == 0, "a worker without work did not end well")
+    verdict.hold(len(yard.exchange.requests) == asked, "what is complete was asked for again")
+    after = [yard.rows(versions.format(table)) for table in tables]
+    verdict.hold(before == after, f"rows of what is complete were written again: {before}, {after}")
 
 
 def _nobody_ended(yard: Yard, verdict: Verdict) -> None:

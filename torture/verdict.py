@@ -1,4 +1,4 @@
-"""What is judged: the table against the exchange's own truth, the ledger against the table, the requests against both."""
+"""What is judged: the table against the exchange's own truth, the ledger against the table, and the requests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barfill.core.calendar import trading_calendar
 from barfill.core.ranges import Range, Ranges, from_us, to_us
@@ -106,7 +107,7 @@ def _hours_as_their_quarters(yard: Yard, verdict: Verdict) -> None:
         verdict.hold(not wrong, f"{ticker} 1h: {len(wrong)} hours are not what their quarters are")
 
 
-def _is_made_of(hour: Bar, quarters: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _is_made_of(hour: Bar, quarters: NDArray[np.float64]) -> bool:
     inside = quarters[(quarters[:, 0] >= hour[0]) & (quarters[:, 0] < hour[0] + Timeframe.H1.length_us)]
     if len(inside) == 0:
         return False
@@ -189,7 +190,7 @@ def _truth(yard: Yard, ticker: str, timeframe: Timeframe) -> list[Bar]:
     expected = set(NYSE.expected_starts(timeframe, wanted).tolist())
     columns = [frame[name].to_list() for name in ("open", "high", "low", "close", "volume")]
     bars = zip(starts.tolist(), *columns, strict=True)
-    return [(start, *map(float, values)) for start, *values in bars if start in expected]  # type: ignore[misc]
+    return [(start, *map(float, values)) for start, *values in bars if start in expected]
 
 
 def _digest(bars: Sequence[Bar]) -> str:

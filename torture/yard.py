@@ -1,4 +1,4 @@
-"""Where one scenario takes place: an exchange, a database, and real workers between them that are replaced when they die."""
+"""Where one scenario takes place: an exchange, a database, and real workers between them, replaced when they die."""
 
 from __future__ import annotations
 
@@ -32,62 +32,25 @@ from barfill.settings import SETTINGS
 from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
 from barfill.store.database import Database
 from barfill.store.definitions import keep_series
-from barfill.store.migrate import migrate
-from barfill.store.queue_schema import install_queue
+from barfill.store.queue_schema import bring_up_to_date
 from torture.proxy import CuttingProxy, cutting_proxy
 from torture.server import Server
 
 TIMEFRAMES = (Timeframe.M15, Timeframe.H1, Timeframe.D1)
 """Two are fetched, hours are derived."""
-TICKERS = [
-    "AAPL",
-    "AMD",
-    "AMZN",
-    "BA",
-    "BAC",
-    "CAT",
-    "CRM",
-    "CSCO",
-    "CVX",
-    "DIS",
-    "F",
-    "GE",
-    "GOOG",
-    "GOOGL",
-    "HD",
-    "IBM",
-    "INTC",
-    "JNJ",
-    "JPM",
-    "KO",
-    "MA",
-    "MCD",
-    "META",
-    "MRK",
-    "MSFT",
-    "NFLX",
-    "NKE",
-    "NVDA",
-    "ORCL",
-    "PEP",
-    "PFE",
-    "PG",
-    "QQQ",
-    "SPY",
-    "T",
-    "TSLA",
-    "V",
-    "VZ",
-    "WMT",
-    "XOM",
-]
+TICKERS = (
+    "AAPL", "AMD", "AMZN", "BA", "BAC", "CAT", "CRM", "CSCO", "CVX", "DIS",
+    "F", "GE", "GOOG", "GOOGL", "HD", "IBM", "INTC", "JNJ", "JPM", "KO",
+    "MA", "MCD", "META", "MRK", "MSFT", "NFLX", "NKE", "NVDA", "ORCL", "PEP",
+    "PFE", "PG", "QQQ", "SPY", "T", "TSLA", "V", "VZ", "WMT", "XOM",
+)  # fmt: skip
 """Symbols that trade in every quarter of an hour: of the others the store cannot know what is silence and what loss."""
 WINDOW_DAYS = 60
-GROUP = 2
+GROUP = 4
 """So many symbols are added when work runs low."""
-WAITING_MIN = 4
+WAITING_MIN = 6
 """Fewer waiting runs than this is low."""
-PAGE_SIZE = 100
+PAGE_SIZE = 60
 CHAINS = 2
 PATIENCE_S = 4
 PATIENCE_TO_END_S = 180.0
@@ -129,7 +92,8 @@ class Yard:
         database: Straight to the server: what judges does not go through the proxies.
         towards_exchange, towards_database: Proxies that the workers go through.
         ended: How children ended that nobody had killed: exit codes.
-        work_group: How many symbols are defined so far.
+        kills_at_work: Kills of workers that had runs in hand.
+        tickers: What is defined so far.
     """
 
     server: Server
@@ -328,8 +292,7 @@ def open_yard(server: Server, seed: int, *, requests_per_minute: int = _NO_LIMIT
         cutting_proxy(_to_exchange(exchange), Random(chance.random())) as towards_exchange,
         cutting_proxy(_to_server(server), Random(chance.random())) as towards_database,
     ):
-        database.run(migrate)
-        database.run(install_queue)
+        database.run(bring_up_to_date)
         yard = Yard(
             server=server,
             exchange=exchange,

@@ -16,6 +16,7 @@ from barfill.errors import PageDropped
 from barfill.store.database import Database
 from barfill.store.pages import write_page
 from barfill.store.runs import (
+    SQL,
     NewRun,
     UnfinishedRun,
     cancel_runs,
@@ -30,7 +31,7 @@ from barfill.store.runs import (
     retry_runs,
     unfinished_runs,
 )
-from barfill.store.workers import Presence, Worker
+from barfill.store.workers import Presence, Worker, planning_turn
 from tests.store.builders import WORKER, add, claimed_run, minute, minutes, page, query
 
 
@@ -354,3 +355,22 @@ def test_a_killed_workers_run_is_to_be_had_at_once(database: Database) -> None:
     assert database.run(reap_runs) == [run.id]
 
     assert query(database, "select args ->> 'epoch' from procrastinate_jobs where status = 'todo'") == [("1",)]
+
+
+def test_who_stands_still_while_reaping_holds_nobody_up(database: Database) -> None:
+    """
+    The turn to reap ends with ten seconds of silence, that to plan with two minutes.
+    """
+    with database.connection() as conn, conn.transaction():
+        assert conn.execute(SQL["try_reaping"]).fetchone() == (True,)
+        assert conn.execute("show idle_in_transaction_session_timeout").fetchone() == ("10s",)
+        assert reap_elsewhere(database) == (False,)
+    with planning_turn(database), database.connection() as conn:
+        found = conn.execute("select count(*) from pg_locks where locktype = 'advisory' and granted").fetchone()
+        assert found == (1,)
+
+
+def reap_elsewhere(database: Database) -> tuple[Any, ...] | None:
+    """Whether somebody else could reap now."""
+    with database.connection() as conn, conn.transaction():
+        return conn.execute(SQL["try_reaping"]).fetchone()

@@ -132,8 +132,9 @@ where id = any(%(run_ids)s::bigint[])
 order by id;
 
 -- name: try_reaping
--- One process at a time; the others come again soon.
-select pg_try_advisory_xact_lock(hashtextextended('barfill reaping', 0));
+-- One process at a time; the others come again soon. One that is frozen in the middle holds nobody up for long.
+select pg_try_advisory_xact_lock(hashtextextended('barfill reaping', 0))
+from set_config('idle_in_transaction_session_timeout', '10s', true);
 
 -- name: fail_lost
 -- Runs that have lost so many workers that they may be what kills them.
@@ -213,5 +214,6 @@ select exists (
 );
 
 -- name: try_planning
--- Until the transaction ends nobody else plans.
-select pg_try_advisory_xact_lock(hashtextextended('barfill planning', 0));
+-- Until the transaction ends nobody else plans; one that is frozen in the middle holds the others up for two minutes.
+select pg_try_advisory_xact_lock(hashtextextended('barfill planning', 0))
+from set_config('idle_in_transaction_session_timeout', '2min', true);

@@ -89,7 +89,9 @@ def _as_the_source(yard: Yard, verdict: Verdict) -> None:
             stored, truth = _stored(yard, ticker, timeframe), _truth(yard, ticker, timeframe)
             bars += len(stored)
             equal += _digest(stored) == _digest(truth)
-            verdict.hold(stored == truth, f"{ticker} {timeframe.label}: {_difference(stored, truth)}")
+            if stored != truth:
+                told = _gaps_of(yard, ticker, timeframe)
+                verdict.wrong.append(f"{ticker} {timeframe.label}: {_difference(stored, truth)}; gaps {told}")
     series = len(yard.tickers) * len(FETCHED)
     verdict.figures["bars"] = f"{bars:,}"
     verdict.figures["series equal"] = f"{equal} of {series}"
@@ -101,8 +103,9 @@ def _hours_as_their_quarters(yard: Yard, verdict: Verdict) -> None:
         quarters = np.array(_stored(yard, ticker, Timeframe.M15))
         hours = _stored(yard, ticker, Timeframe.H1)
         starts = NYSE.expected_starts(Timeframe.H1, _wanted(yard)).tolist()
-        missing = set(starts) - {bar[0] for bar in hours}
-        verdict.hold(not missing, f"{ticker} 1h: {len(missing)} hours were not derived")
+        missing = sorted(set(starts) - {bar[0] for bar in hours})
+        first = from_us(missing[0]).isoformat() if missing else ""
+        verdict.hold(not missing, f"{ticker} 1h: {len(missing)} hours were not derived, first {first}")
         wrong = [bar[0] for bar in hours if not _is_made_of(bar, quarters)]
         verdict.hold(not wrong, f"{ticker} 1h: {len(wrong)} hours are not what their quarters are")
 
@@ -191,6 +194,20 @@ def _truth(yard: Yard, ticker: str, timeframe: Timeframe) -> list[Bar]:
     columns = [frame[name].to_list() for name in ("open", "high", "low", "close", "volume")]
     bars = zip(starts.tolist(), *columns, strict=True)
     return [(start, *map(float, values)) for start, *values in bars if start in expected]
+
+
+def _gaps_of(yard: Yard, ticker: str, timeframe: Timeframe) -> str:
+    """What is on record about a series' gaps, to find out why something is not there."""
+    rows = yard.rows(
+        "select kind, attempts, gap_from, gap_to, next_check_at, reason from series_gaps "
+        "join symbols on symbols.id = symbol_id where ticker = %s and timeframe = %s order by gap_from",
+        ticker,
+        timeframe.value,
+    )
+    return "; ".join(
+        f"{kind} x {attempts}, {start:%m-%dT%H:%M} to {end:%m-%dT%H:%M}, again at {again} ({why[:60]})"
+        for kind, attempts, start, end, again, why in rows
+    )
 
 
 def _digest(bars: Sequence[Bar]) -> str:

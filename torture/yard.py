@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,8 +22,9 @@ import psycopg
 
 from barfill.core.timeframe import Timeframe
 from barfill.engine.catalog import add_symbols
+from barfill.engine.events import SilentListener
+from barfill.engine.schedule import Schedule
 from barfill.engine.settings import EngineSettings
-from barfill.engine.tick import tick
 from barfill.errors import StoreError
 from barfill.providers.alpaca import Alpaca
 from barfill.providers.client import ProviderClient
@@ -169,19 +171,8 @@ class Yard:
         self.look()
 
     def look(self) -> int:
-        """How many runs a look at the standing orders has made."""
-        client = self._client()
-        try:
-            found = tick(
-                self.database,
-                client.provider.capabilities,
-                EngineSettings(worker_patience_s=PATIENCE_S),
-                provider=client.provider.name,
-                now=self.database.now(),
-            )
-            return len(found.runs)
-        finally:
-            asyncio.run(client.aclose())
+        """How many runs a look at the standing orders has made; it also derives what a killed worker left underived."""
+        return asyncio.run(self._look())
 
     def settle(self) -> bool:
         """Waits until nothing is left to do and a further look finds nothing; whether that came to pass."""
@@ -269,6 +260,17 @@ class Yard:
     def _client(self) -> ProviderClient:
         provider = Alpaca("key", "secret", base_url=self.exchange.alpaca_url, page_size=PAGE_SIZE)
         return ProviderClient(provider, HttpClient(provider.base_urls), SlidingQuota(_NO_LIMIT))
+
+    async def _look(self) -> int:
+        client = self._client()
+        settings = EngineSettings(worker_patience_s=PATIENCE_S)
+        try:
+            schedule = Schedule(self.database, client, settings, SilentListener(), every=timedelta(minutes=1))
+            found = await schedule.look()
+            await schedule.derive()
+            return len(found.runs)
+        finally:
+            await client.aclose()
 
     async def _add(self, tickers: Sequence[str]) -> None:
         client = self._client()

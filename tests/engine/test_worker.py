@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.engine.patience import Patience
 from barfill.engine.report import EXIT_COMPLETE
-from barfill.engine.schedule import next_look
+from barfill.engine.schedule import Schedule, next_look
 from barfill.engine.tick import Tick, tick
 from barfill.engine.worker import QueueWorker
 from barfill.errors import BadResponse, CredentialsRejected, ProviderTimeout, ProviderUnavailable, StoreUnavailable
@@ -355,6 +356,35 @@ def cut_connections(rig: Rig) -> None:
         )
 
 
+def test_each_look_derives_what_a_killed_worker_left_underived(rig: Rig) -> None:
+    """A worker that dies behind a run's last page has derived nothing of it, and no run will come again."""
+    define(rig, M15, H1)
+    look(rig)
+    work(rig)
+    expected = rig.stored("AAPL", H1)
+
+    async def schedule() -> bool:
+        client = rig.client()
+        looking = Schedule(rig.database, client, rig.settings, rig.listener, every=timedelta(seconds=0.1))
+        running = asyncio.create_task(looking.run())
+        try:
+            await asyncio.to_thread(_wait_until, lambda: len(rig.listener.notes) > 0)
+            await asyncio.to_thread(
+                rig.change,
+                "with gone as (delete from ohlc_bars where timeframe = 'h1') "
+                "update series set covered = '{}', bar_count = 0, oldest_ts = null, newest_ts = null "
+                "where timeframe = 'h1'",
+            )
+            return await asyncio.to_thread(_wait_until, lambda: rig.stored("AAPL", H1) == expected)
+        finally:
+            looking.stop()
+            await running
+            await client.aclose()
+
+    assert len(expected) > 0
+    assert asyncio.run(schedule())
+
+
 def test_a_stop_that_comes_while_a_worker_starts_is_not_lost(rig: Rig) -> None:
     """Asked at any moment of its start, a worker ends."""
 
@@ -381,6 +411,14 @@ def test_the_next_look_is_regular_or_soon_after_a_close(minutes_to_close: int) -
 
     after_close = close + delay + timedelta(minutes=1)
     assert due == (after_close if minutes_to_close == 5 else now + timedelta(minutes=30))
+
+
+def _wait_until(happened: Callable[[], bool]) -> bool:
+    """Whether it happens within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (is_so := happened()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_so
 
 
 async def _stopped_after(rig: Rig, *, pages: int) -> None:

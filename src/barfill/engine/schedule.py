@@ -22,7 +22,6 @@ from barfill.providers.client import ProviderClient
 from barfill.store.database import Database
 
 AFTER_CLOSE = timedelta(minutes=1)
-SWEEP_EVERY = timedelta(days=1)
 
 
 class Schedule:
@@ -58,15 +57,12 @@ class Schedule:
 
     async def run(self) -> None:
         """Looks until it is stopped; a database that is away is waited for."""
-        swept_at: datetime | None = None
         while not self._stopping.is_set():
             wait_s = self._every.total_seconds()
             with suppress(StoreError):
-                now = await asyncio.to_thread(self._database.now)
-                if swept_at is None or now - swept_at >= SWEEP_EVERY:
-                    await self.derive()
-                    swept_at = now
                 self._listener.note(told(await self.look()))
+                # A worker that dies behind a run's last page has derived nothing of it, and no run will come again.
+                await self.derive()
                 wait_s = await self._seconds_to_next_look()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)

@@ -2,8 +2,8 @@
 Whether a worker lives, known to all processes through the database.
 
 A worker holds a session-level advisory lock on a connection of its own: the server lets go of it the moment the
-process dies, also by SIGKILL. Behind a transaction pooler such a lock means nothing, and is not kept: there a
-worker counts as alive while its heartbeat is younger than `HEARTBEAT_PATIENCE_S`.
+process dies, also by SIGKILL. Besides, its heartbeat must be younger than `HEARTBEAT_PATIENCE_S`: a process that
+stands still keeps its lock. Behind a transaction pooler such a lock means nothing, and is not kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`python -m bench`: the speed of the main job, beside what PostgreSQL takes of the same rows; and the rate used."""
+"""
+`python -m bench`: the speed of the main job beside what PostgreSQL takes; the rate used; looks that find nothing;
+what is missing of many series; coarser bars.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import replace
 
 import psycopg
 
-from bench import quota
+from bench import detection, idle, quota, resampling
 from bench.machinery import private_server, simulated_exchange
 from bench.report import rendered
 from bench.rounds import measure
@@ -39,6 +42,12 @@ def main() -> None:
         results = measure(exchange_url, server_url, work, small, _tell)
         _tell(f"using the rate for {shift.seconds:.0f} s")
         use = quota.measure_use(server_url, shift)
+        _tell("looking where nothing is to be done")
+        looks = idle.measure_idle(server_url, idle.SYMBOLS_SMOKE if options.smoke else idle.SYMBOLS)
+        _tell("finding what is missing")
+        found = detection.measure_detection(server_url, detection.SYMBOLS_SMOKE if options.smoke else detection.SYMBOLS)
+        _tell("making coarser bars")
+        made = resampling.measure_resampling(server_url, resampling.DAYS_SMOKE if options.smoke else resampling.DAYS)
     print(
         f"{len(work.tickers)} symbols, minute bars, pages of 10,000 rows as gzip, loopback; median of {work.rounds}.\n"
         f"CPython {platform.python_version()}, embedded PostgreSQL {server}, fsync on; "
@@ -46,6 +55,9 @@ def main() -> None:
     )
     print(rendered(results, is_markdown=options.markdown))
     print("\n" + quota.rendered_use(use))
+    print("\n" + idle.rendered_idle(looks))
+    print("\n" + detection.rendered_detection(found))
+    print("\n" + resampling.rendered_resampling(made))
 
 
 def _tell(text: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from barfill.core.calendar import trading_calendar
 from barfill.engine.backfill import Backfill
 from barfill.engine.catalog import add_symbols
+from barfill.engine.clients import Clients
 from barfill.engine.events import SilentListener
 from barfill.engine.request import BackfillRequest
 from barfill.engine.settings import EngineSettings
@@ -72,11 +73,11 @@ async def _ingest(order: dict[str, Any], database: Database) -> dict[str, Any]:
     request = BackfillRequest(tickers=work.tickers, windows={TIMEFRAME: work.wanted}, is_full=order["is_full"])
     watch = Stopwatch()
     try:
-        await add_symbols(database, client, work.tickers)
+        await add_symbols(database, Clients(client), work.tickers)
         trading_calendar("XNYS", datetime.now(UTC).year + 1)  # half a second at every start, whatever the work
         with watch.running() if order["with_phases"] else watch:
             begun, begun_cpu = time.perf_counter(), time.process_time()
-            report = await Backfill(database, client, settings, SilentListener()).run(request)
+            report = await Backfill(database, Clients(client), settings, SilentListener()).run(request)
             seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
     finally:
         await client.aclose()

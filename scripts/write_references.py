@@ -62,7 +62,8 @@ FAULTS_INTRODUCTION = """\
 {made}
 
 How to put them into a script: [the simulated exchange](../simulate.md). H: what goes wrong on the wire; D: what is
-wrong with the data. Stages: `reply` acts instead of the page, `page` on its rows and token, `wire` on its bytes.
+wrong with the data; V: oddities of a single vendor. Stages: `reply` acts instead of the page, `page` on its rows and
+token, `events` on lists of splits and dividends, `wire` on bytes.
 """
 
 CLI_INTRODUCTION = """

@@ -91,8 +91,8 @@ class Snapshots(threading.Thread):
 
 
 @contextmanager
-def looking(yard: Yard, verdict: Verdict) -> Iterator[Snapshots]:
-    """Snapshots as long as the block lasts; what did not hold goes into the verdict."""
+def looking(yard: Yard, verdict: Verdict, *, at_least: int = 0) -> Iterator[Snapshots]:
+    """Snapshots as long as the block lasts; what did not hold, or that there were fewer, goes into the verdict."""
     snapshots = Snapshots(yard)
     snapshots.start()
     try:
@@ -100,6 +100,7 @@ def looking(yard: Yard, verdict: Verdict) -> Iterator[Snapshots]:
     finally:
         snapshots.stop()
         verdict.wrong += sorted(set(snapshots.wrong))
+        verdict.hold(snapshots.looks >= at_least, f"only {snapshots.looks} of {at_least} snapshots came about")
         verdict.figures["snapshots"] = f"{snapshots.looks:,}"
         verdict.figures["progress polls"] = f"{snapshots.polls:,}"
         verdict.figures["final outside coverage"] = f"{snapshots.outside:,}"

@@ -22,6 +22,7 @@ import psycopg
 
 from barfill.core.timeframe import Timeframe
 from barfill.engine.catalog import add_symbols
+from barfill.engine.clients import Clients
 from barfill.engine.events import SilentListener
 from barfill.engine.schedule import Schedule
 from barfill.engine.settings import EngineSettings
@@ -34,6 +35,7 @@ from barfill.settings import SETTINGS
 from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
 from barfill.store.database import Database
 from barfill.store.definitions import keep_series
+from barfill.store.queue import TASK
 from barfill.store.queue_schema import bring_up_to_date
 from torture.proxy import CuttingProxy, cutting_proxy
 from torture.server import Server
@@ -45,21 +47,29 @@ TICKERS = (
     "F", "GE", "GOOG", "GOOGL", "HD", "IBM", "INTC", "JNJ", "JPM", "KO",
     "MA", "MCD", "META", "MRK", "MSFT", "NFLX", "NKE", "NVDA", "ORCL", "PEP",
     "PFE", "PG", "QQQ", "SPY", "T", "TSLA", "V", "VZ", "WMT", "XOM",
+    "ABBV", "ADBE", "BRK.B", "SPLT", "IWM", "SYM0002", "SYM0003", "SYM0012", "SYM0014", "SYM0015",
 )  # fmt: skip
 """Symbols that trade in every quarter of an hour: of the others the store cannot know what is silence and what loss."""
 WINDOW_DAYS = 60
 GROUP = 4
-"""So many symbols are added when work runs low."""
+"""So many symbols are added when work runs low, unless a scenario says otherwise."""
 WAITING_MIN = 6
 """Fewer waiting runs than this is low."""
 PAGE_SIZE = 60
 CHAINS = 2
 PATIENCE_S = 4
 PATIENCE_TO_END_S = 180.0
+"""Work that is left must bring a page within this time."""
 AT_WORK_SHARE = 0.8
 AT_WORK_S = 5.0
 PAGE_S = 0.3
 """A page takes about so long on a busy machine."""
+OWNER = "barfill"
+"""The database's superuser."""
+JUDGE = "judge"
+"""Under this name the torture itself is connected to the database."""
+_LISTED = 65
+"""So many symbols the exchange lists, for all of the above to be among them."""
 _SETTLED_LOOKS = 2
 _NO_LIMIT = 100_000
 _COMMAND = [sys.executable, "-m", "barfill.cli.main"]
@@ -96,6 +106,9 @@ class Yard:
         ended: How children ended that nobody had killed: exit codes.
         kills_at_work: Kills of workers that had runs in hand.
         tickers: What is defined so far.
+        is_pooled: Whether children are told that a transaction pooler stands before the database.
+        role: As whom they connect.
+        window_days: How far back the symbols are wanted.
     """
 
     server: Server
@@ -107,6 +120,9 @@ class Yard:
     home: Path
     chance: Random
     requests_per_minute: int
+    is_pooled: bool = False
+    role: str = OWNER
+    window_days: int = WINDOW_DAYS
     children: list[Child] = field(default_factory=list)
     ended: Counter[int] = field(default_factory=Counter)
     kills: int = 0
@@ -118,12 +134,28 @@ class Yard:
         """Those that carry runs out."""
         return [one for one in self.children if one.arguments[0] == "worker"]
 
-    def start(self, *arguments: str, exchange_url: str | None = None, is_spared: bool = False) -> Child:
-        """One more `barfill` with these arguments; without a URL it reaches the exchange through the proxy."""
-        url = exchange_url or f"http://127.0.0.1:{self.towards_exchange.port}/alpaca"
-        child = Child(self._spawn(arguments, url), arguments, self._environment(url), is_spared)
+    def start(
+        self, *arguments: str, exchange_url: str | None = None, is_spared: bool = False, crash_at: str | None = None
+    ) -> Child:
+        """
+        One more `barfill` with these arguments.
+
+        Args:
+            exchange_url: Without it the exchange is reached through the proxy.
+            is_spared: It is neither killed nor replaced.
+            crash_at: Where it kills itself, such as `k8:3`: see `barfill.crash`.
+        """
+        environment = self._environment(exchange_url or f"http://127.0.0.1:{self.towards_exchange.port}/alpaca")
+        if crash_at is not None:
+            environment["BARFILL_CRASH_AT"] = crash_at
+        child = Child(self._spawn(arguments, environment), arguments, environment, is_spared)
         self.children.append(child)
         return child
+
+    def dismiss(self, child: Child) -> None:
+        """Ends *child* at once, if it still runs, and forgets it."""
+        _end(child)
+        self.children.remove(child)
 
     def start_workers(self, count: int) -> None:
         """So many `barfill worker`."""
@@ -157,16 +189,16 @@ class Yard:
         self.kills += 1
         self.kills_at_work += bool(at_work)
 
-    def feed(self) -> None:
-        """Defines more symbols as long as there are any, when little is left to do."""
+    def feed(self, *, group: int = GROUP, waiting_min: int = WAITING_MIN) -> None:
+        """Defines *group* more symbols as long as there are any, when fewer than *waiting_min* runs are left to do."""
         (waiting,) = self.rows("select count(*) from job_runs where status in ('queued', 'running')")[0]
-        if waiting < WAITING_MIN and len(self.tickers) < len(TICKERS):
-            self.define(TICKERS[len(self.tickers) : len(self.tickers) + GROUP])
+        if waiting < waiting_min and len(self.tickers) < len(TICKERS):
+            self.define(TICKERS[len(self.tickers) : len(self.tickers) + group])
 
     def define(self, tickers: Sequence[str]) -> None:
         """Standing orders for these symbols, and a look at them."""
         asyncio.run(self._add(tickers))
-        self.database.run(keep_series, tickers, TIMEFRAMES, window_days=WINDOW_DAYS)
+        self.database.run(keep_series, tickers, TIMEFRAMES, window_days=self.window_days)
         self.tickers += tickers
         self.look()
 
@@ -175,14 +207,19 @@ class Yard:
         return asyncio.run(self._look())
 
     def settle(self) -> bool:
-        """Waits until nothing is left to do and a further look finds nothing; whether that came to pass."""
-        deadline = time.monotonic() + PATIENCE_TO_END_S
+        """Waits until nothing is left to do and a further look finds nothing; False once pages have stopped coming."""
         quiet = 0
         while quiet < _SETTLED_LOOKS:
-            if not self.pause(deadline - time.monotonic(), until=self._is_idle):
+            before = self.pages()
+            if self.pause(PATIENCE_TO_END_S, until=self._is_idle):
+                quiet = quiet + 1 if self.look() == 0 else 0
+            elif self.pages() == before:
                 return False
-            quiet = quiet + 1 if self.look() == 0 else 0
         return True
+
+    def pages(self) -> int:
+        """How many pages of all runs have been stored."""
+        return int(self.rows("select coalesce(sum(page_no), 0) from job_runs")[0][0])
 
     def end_workers(self) -> list[tuple[int, float]]:
         """SIGTERM to all at once; exit code and seconds of each."""
@@ -208,13 +245,15 @@ class Yard:
         found = self.rows("select id from job_runs where status = 'running' and worker like %s", self._name_of(child))
         return found[0][0] if found else None
 
+    def said(self) -> str:
+        """What all children have printed so far."""
+        log = self.home / "children.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def close(self) -> None:
         """Ends all children at once."""
         for one in self.children:
-            if one.is_alive:
-                one.process.send_signal(signal.SIGCONT)
-                one.process.kill()
-                one.process.wait()
+            _end(one)
 
     def _keep_up(self) -> None:
         for child in self.children:
@@ -223,11 +262,13 @@ class Yard:
             if not child.was_killed:
                 self.ended[child.process.returncode] += 1
             child.was_killed = False
-            child.process = self._spawn(child.arguments, child.environment["ALPACA_BASE_URL"])
+            child.process = self._spawn(child.arguments, child.environment)
 
     def _is_idle(self) -> bool:
+        """No run is left, and no entry of one: those that killed workers had taken are cleared by the living."""
         with suppress(StoreError, psycopg.Error):
-            return self.rows("select 1 from job_runs where status in ('queued', 'running') limit 1") == []
+            runs = self.rows("select 1 from job_runs where status in ('queued', 'running') limit 1")
+            return not runs and not self.rows("select 1 from procrastinate_jobs where task_name = %s limit 1", TASK)
         return False
 
     def _at_work(self) -> list[Child]:
@@ -236,11 +277,9 @@ class Yard:
     def _name_of(self, child: Child) -> str:
         return f"%-{child.process.pid}-%"
 
-    def _spawn(self, arguments: Sequence[str], exchange_url: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, arguments: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.home / "children.log").open("ab") as log:
-            return subprocess.Popen(
-                [*_COMMAND, *arguments], env=self._environment(exchange_url), stdout=log, stderr=log, cwd=self.home
-            )
+            return subprocess.Popen([*_COMMAND, *arguments], env=environment, stdout=log, stderr=log, cwd=self.home)
 
     def _environment(self, exchange_url: str) -> dict[str, str]:
         ours = {info.name for info in SETTINGS}
@@ -248,13 +287,14 @@ class Yard:
         port = self.towards_database.port
         return kept | {
             "BARFILL_HOME": str(self.home),
-            "DATABASE_URL": f"postgresql://barfill@127.0.0.1:{port}/{self.database_name}?sslmode=disable&gssencmode=disable",
+            "DATABASE_URL": f"postgresql://{self.role}@127.0.0.1:{port}/{self.database_name}?sslmode=disable&gssencmode=disable",
             "ALPACA_BASE_URL": exchange_url,
             "ALPACA_API_KEY": "key",
             "ALPACA_API_SECRET": "secret",
             "ALPACA_REQUESTS_PER_MINUTE": str(self.requests_per_minute),
             "ALPACA_PAGE_SIZE": str(PAGE_SIZE),
             "WORKER_PATIENCE_SECONDS": str(PATIENCE_S),
+            "DATABASE_POOLER": "true" if self.is_pooled else "false",
         }
 
     def _client(self) -> ProviderClient:
@@ -265,7 +305,7 @@ class Yard:
         client = self._client()
         settings = EngineSettings(worker_patience_s=PATIENCE_S)
         try:
-            schedule = Schedule(self.database, client, settings, SilentListener(), every=timedelta(minutes=1))
+            schedule = Schedule(self.database, Clients(client), settings, SilentListener(), every=timedelta(minutes=1))
             found = await schedule.look()
             await schedule.derive()
             return len(found.runs)
@@ -275,24 +315,49 @@ class Yard:
     async def _add(self, tickers: Sequence[str]) -> None:
         client = self._client()
         try:
-            await add_symbols(self.database, client, tickers)
+            await add_symbols(self.database, Clients(client), tickers)
         finally:
             await client.aclose()
 
 
+def _end(child: Child) -> None:
+    if child.is_alive:
+        child.process.send_signal(signal.SIGCONT)
+        child.process.kill()
+        child.process.wait()
+
+
 @contextmanager
-def open_yard(server: Server, seed: int, *, requests_per_minute: int = _NO_LIMIT) -> Iterator[Yard]:
-    """A yard with an exchange and an empty database, as long as the block; its children are gone afterwards."""
+def open_yard(
+    server: Server,
+    seed: int,
+    *,
+    requests_per_minute: int = _NO_LIMIT,
+    pooler_port: int | None = None,
+    role: str = OWNER,
+    tablespace: str | None = None,
+    window_days: int = WINDOW_DAYS,
+) -> Iterator[Yard]:
+    """
+    A yard with an exchange and an empty database, as long as the block; its children are gone afterwards.
+
+    Args:
+        pooler_port: Of a transaction pooler before *server*, through which the children go.
+        role: As whom the children connect.
+        tablespace: Where the database lies; None for where the server keeps its others.
+        window_days: How far back the symbols are wanted.
+    """
     chance = Random(seed)
-    name = server.fresh_database()
-    url = f"postgresql://barfill@/{name}?host={server.socket.parent}"
-    config = ExchangeConfig(port=0, seed=seed, requests_per_minute=requests_per_minute)
+    name = server.fresh_database(tablespace)
+    url = f"postgresql://{OWNER}@/{name}?host={server.socket.parent}&application_name={JUDGE}"
+    upstream = _to_port(pooler_port) if pooler_port is not None else _to_server(server)
+    config = ExchangeConfig(port=0, seed=seed, symbols=_LISTED, requests_per_minute=requests_per_minute)
     with (
         tempfile.TemporaryDirectory(prefix="bf-yard-") as home,
         running_exchange(config) as exchange,
         Database(url) as database,
-        cutting_proxy(_to_exchange(exchange), Random(chance.random())) as towards_exchange,
-        cutting_proxy(_to_server(server), Random(chance.random())) as towards_database,
+        cutting_proxy(_to_port(int(exchange.url.rsplit(":", 1)[1])), Random(chance.random())) as towards_exchange,
+        cutting_proxy(upstream, Random(chance.random())) as towards_database,
     ):
         database.run(bring_up_to_date)
         yard = Yard(
@@ -305,17 +370,19 @@ def open_yard(server: Server, seed: int, *, requests_per_minute: int = _NO_LIMIT
             home=Path(home),
             chance=chance,
             requests_per_minute=requests_per_minute,
+            is_pooled=pooler_port is not None,
+            role=role,
+            window_days=window_days,
         )
         try:
             yield yard
         finally:
             yard.close()
             if os.environ.get("TORTURE_LOG"):
-                sys.stderr.write((yard.home / "children.log").read_text(errors="replace"))
+                sys.stderr.write(yard.said())
 
 
-def _to_exchange(exchange: SimulatedExchange) -> Callable[[], Any]:
-    port = int(exchange.url.rsplit(":", 1)[1])
+def _to_port(port: int) -> Callable[[], Any]:
     return lambda: asyncio.open_connection("127.0.0.1", port)
 
 

@@ -2,21 +2,25 @@
 Every error barfill raises on purpose, in one tree.
 
 BarfillError
+├─ Defect                       anything else, where a run has failed by it
 ├─ SettingsError
-├─ InvalidInput (ValueError)    UnknownTimeframe, NaiveTimestamp, EmptyRange, OutsideCalendar
-├─ NotFound (LookupError)       SymbolNotFound, JobRunNotFound, DefinitionNotFound
+├─ InvalidInput (ValueError)    UnknownTimeframe, NaiveTimestamp, EmptyRange, OutsideCalendar, NoProvider
+├─ NotFound (LookupError)       SymbolNotFound, JobRunNotFound, DefinitionNotFound, QuarantinedNotFound
 ├─ ProviderError                knows provider, request (without its secrets) and status
 │  ├─ ProviderUnavailable, ProviderTimeout   refused or 5xx; too slow: tried again, the attempt counts
 │  ├─ RateLimited               429: waits as told, tells all workers, spends no attempt
 │  ├─ CredentialsRejected       401: fails at once, with what to set
 │  ├─ PlanTooSmall              403: the plan does not include this; final
 │  ├─ TooRecent                 403: the newest minutes are barred; the end is cut and the range goes on
+│  ├─ TooOld                    400: the range begins before the history; the rest of it goes on
 │  ├─ SymbolNotOffered          the provider does not know it: fails that symbol, never its batch
 │  ├─ RequestTooLong            414: the batch is halved
+│  ├─ AnswerTooLong             the range holds more than one answer can: it is halved
 │  ├─ StalePageToken            400: the token is no longer good; go on from what is not covered
 │  └─ BadResponse               does not parse, or breaks a hard rule
 ├─ DailyBudgetSpent             bulk work ends here and goes on tomorrow
-└─ StoreError                   StoreUnavailable, StoreFull, StoreReadOnly, SchemaOutdated, SeriesConflict, PageDropped
+└─ StoreError                   StoreUnavailable (StoreCrowded), StoreFull, StoreReadOnly, SchemaOutdated,
+                                SeriesConflict, PageDropped
 
 What happens next follows from the class: `code` is the documented error_code, `is_transient` says whether the
 same request may be tried again. Callers read attributes, never the text.
@@ -24,6 +28,7 @@ same request may be tried again. Callers read attributes, never the text.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 EXCERPT_LENGTH_MAX = 200
@@ -34,6 +39,20 @@ class BarfillError(Exception):
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     is_transient: ClassVar[bool] = False
+
+
+class Defect(BarfillError):
+    """
+    An error that nobody has thought of.
+
+    Args:
+        error: What was raised; `reason` is its kind.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        kind = type(error).__name__
+        super().__init__(f"{kind}: {excerpt(str(error))}. Please report it.")
+        self.reason = kind.lower()
 
 
 class SettingsError(BarfillError):
@@ -66,6 +85,10 @@ class OutsideCalendar(InvalidInput):
     """A range reaches beyond the sessions that the calendar knows."""
 
 
+class NoProvider(InvalidInput):
+    """No provider that has a key has what is wanted."""
+
+
 class NotFound(BarfillError, LookupError):
     """What was named does not exist."""
 
@@ -84,6 +107,10 @@ class JobRunNotFound(NotFound):
 
 class DefinitionNotFound(NotFound):
     """There is no job definition of that id."""
+
+
+class QuarantinedNotFound(NotFound):
+    """There is no quarantined row of that id."""
 
 
 class ProviderError(BarfillError):
@@ -176,6 +203,31 @@ class TooRecent(PlanTooSmall):
     """403: the range ends within the minutes that the plan bars."""
 
 
+class TooOld(PlanTooSmall):
+    """
+    The range begins before the history that is offered.
+
+    Args:
+        offered_from: Where that begins, UTC.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        offered_from: datetime,
+        provider: str = "",
+        request: str = "",
+        status: int | None = None,
+        reason: str = "",
+        request_id: str = "",
+    ) -> None:
+        super().__init__(
+            message, provider=provider, request=request, status=status, reason=reason, request_id=request_id
+        )
+        self.offered_from = offered_from
+
+
 class SymbolNotOffered(ProviderError):
     """
     The provider refuses a symbol.
@@ -205,6 +257,12 @@ class SymbolNotOffered(ProviderError):
 
 class RequestTooLong(ProviderError):
     """414: the request line is too long for the provider."""
+
+    code = "BAD_RESPONSE"
+
+
+class AnswerTooLong(ProviderError):
+    """What was asked for is more than the provider can send in one answer."""
 
     code = "BAD_RESPONSE"
 
@@ -246,6 +304,10 @@ class StoreUnavailable(StoreError):
     """No connection, or it broke."""
 
     is_transient = True
+
+
+class StoreCrowded(StoreUnavailable):
+    """The server is there and has no connection to give."""
 
 
 class StoreFull(StoreError):

@@ -62,6 +62,24 @@ def test_a_second_backfill_asks_for_nothing(shell: Shell, exchange: SimulatedExc
     assert "Calls" not in done.stdout
 
 
+def test_a_series_goes_on_with_the_provider_that_was_named_for_it(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Its later runs need no --provider; of whom they were named for, nothing is said to be of another."""
+    venues = {f"{name.upper()}_BASE_URL": exchange.venue_url(name) for name in ("binance", "coinbaseexchange")}
+    shell("backfill", "BTC/USD", "--timeframe", "1d", *WEEK, "--provider", "binance", **venues)
+    exchange.forget_requests()
+
+    later = shell(
+        "backfill", "BTC/USD", "--timeframes", "1h,1d", "--start", "2026-06-01", "--end", "2026-06-10", **venues
+    )
+
+    assert later.returncode == 0, later.stdout + later.stderr
+    found = shell("sql", "select distinct timeframe, provider from ohlc_bars order by 1", "--csv")
+    assert found.stdout.split() == ["timeframe,provider", "d1,binance", "h1,binance"]
+    assert {request.endpoint for request in exchange.requests} == {"exchange_info", "klines"}  # none of Coinbase
+    named = shell("backfill", "BTC/USD", "--timeframe", "1d", *WEEK, "--provider", "coinbaseexchange", **venues)
+    assert "covered with bars of binance (barfill verify --provider coinbaseexchange compares them)" in named.stderr
+
+
 def test_full_asks_again_and_changes_nothing(shell: Shell, exchange: SimulatedExchange) -> None:
     """The same bars come and are recognised."""
     shell("backfill", "AAPL", "--timeframe", "1d", *WEEK)
@@ -95,6 +113,19 @@ def test_a_symbol_that_is_not_offered_fails_alone(shell: Shell) -> None:
     assert "SYMBOL_NOT_FOUND: NOSUCH" in done.stdout
     assert (done.stdout + done.stderr).count("'NOSUCH' is not offered by alpaca") == 1
     assert "1 ok, 1 failed" in done.stdout
+
+
+def test_a_symbol_that_cannot_be_looked_up_fails_alone(shell: Shell, exchange: SimulatedExchange) -> None:
+    """With its own error; what is on record is fetched."""
+    shell("symbols", "add", "AAPL")
+    exchange.set_faults([{"match": {"endpoint": "asset"}, "fault": "H06"}])
+
+    done = shell("backfill", "AAPL", "MSFT", "--timeframe", "1d", *WEEK)
+
+    assert done.returncode == 1
+    assert "1 ok, 1 failed" in done.stdout
+    assert (done.stdout + done.stderr).count("Symbol 'MSFT' could not be looked up: ") == 1
+    assert bars_requests(exchange) > 0
 
 
 def test_only_symbols_that_are_not_offered_is_one_sentence(shell: Shell, exchange: SimulatedExchange) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from barfill.cli.inputs import (
     SymbolRow,
-    parse_instant,
     parse_symbol_file,
     parse_ticker,
     parse_tickers,
     parse_timeframes,
     parse_window,
 )
+from barfill.core.instants import parse_instant
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput, NaiveTimestamp, UnknownTimeframe
 

@@ -7,9 +7,12 @@ import os
 import pty
 import signal
 import subprocess
+from datetime import datetime
 
+import click
 import pytest
 
+from barfill.cli.numbers import Number
 from barfill.cli.runs_table import shown_slice, what
 from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
@@ -168,9 +171,32 @@ def test_an_unknown_run_is_one_sentence_and_changes_nothing(shell: Shell, databa
     assert status_of(database, run_id) == "queued"
 
 
+@pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1.5", "1" * 19, "9" * 5000])
+def test_what_is_no_id_is_told_with_what_to_give(text: str) -> None:
+    """Words, what is no whole number and what is too great."""
+    with pytest.raises(
+        click.BadParameter, match=r"is not the id of a thing\. Give its number, as it stands in: list it"
+    ):
+        Number("a thing", "list it", 2**31 - 1).convert(text, None, None)
+
+
+def test_ids_of_runs_and_definitions_are_known_apart(shell: Shell) -> None:
+    """Each says which command lists them; a usage error."""
+    run, definition = shell("jobs", "show", "abc"), shell("jobs", "definitions", "remove", "abc")
+
+    assert (run.returncode, definition.returncode) == (2, 2)
+    assert "'abc' is not the id of a run. Give its number, as it stands in: barfill jobs list" in run.stderr
+    assert "'abc' is not the id of a job definition. Give its number, as it stands in: barfill jobs definitions" in (
+        definition.stderr
+    )
+
+
 def test_runs_are_retried_by_id_or_all_that_failed(shell: Shell, database: Database) -> None:
     """What cannot be tried again is named with the reason; exit code 1."""
     first, second, third, queued = make(database, count=4)
+    apart = "(id - %s) * interval '7 days'"
+    moved = f"update job_runs set slice_from = slice_from + {apart}, slice_to = slice_to + {apart}"
+    query(database, moved, first, first)
     for run_id in (first, second):
         fail(database, run_id)
     database.run(cancel_runs, [third])
@@ -298,6 +324,25 @@ def test_a_watch_as_json_is_one_object_a_line(shell: Shell, database: Database) 
     assert looks[0]["at"] < looks[1]["at"]
 
 
+def test_list_and_watch_write_instants_alike(shell: Shell, database: Database) -> None:
+    """A run's JSON is the same from both, its instants in ISO 8601 with a T."""
+    (run_id,) = make(database)
+    with Presence(database) as presence:
+        database.run(claim_run, run_id, presence.worker)
+        with shell.begin("jobs", "watch", "--json", "--every", "0.2") as process:
+            assert process.stdout is not None
+            (watched,) = json.loads(process.stdout.readline())["running"]
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        (listed,) = json.loads(shell("jobs", "list", "--json").stdout)["runs"]
+
+    assert watched == listed
+    instants = [value for name, value in watched.items() if name.endswith("_at") and value]
+    assert len(instants) >= 4
+    for instant in instants:
+        assert datetime.fromisoformat(instant).isoformat() == instant
+
+
 def test_definitions_are_added_listed_switched_and_removed(shell: Shell, database: Database) -> None:
     """By id or by symbol; what is so already is said."""
     add(database, "AAPL", "MSFT")
@@ -344,6 +389,24 @@ def test_batches_are_defined_from_a_watchlist(shell: Shell, database: Database) 
     assert [line.split()[1:7] for line in listed[1:]] == [["AAPL", "+1", "1d", "1", "of", "2"]]
     assert (kept.stdout, kept.stderr[:40]) == ("", "MSFT has no definitions of its own. See:")
     assert len(database.run(list_definitions)) == 2
+
+
+def test_batches_whose_members_have_changed_are_replaced(shell: Shell, database: Database) -> None:
+    """The command says how many; of batches that hold other symbols too it says how to take them away."""
+    add(database, "A", "B", "C", "D", "E", "F")
+    command = ("--timeframe", "1d", "--batch-size", "2")
+    shell("jobs", "definitions", "add", "C", "D", "E", "F", *command)
+
+    more = shell("jobs", "definitions", "add", "A", "C", "D", "E", "F", *command)
+    fewer = shell("jobs", "definitions", "add", "A", "C", "D", *command)
+
+    assert more.stdout == "Job definitions: 3 added, 2 replaced (1d; 730 days).\n"
+    assert more.stderr == ""
+    assert fewer.stdout == "Job definitions: 1 added, 1 changed (1d; 730 days).\n"
+    ((stays,),) = [[one.id] for one in database.run(list_definitions) if one.symbols == ("D", "E")]
+    assert f"and more, and stay: {stays}. If they are no longer wanted: barfill jobs definitions remove {stays}" in (
+        " ".join(fewer.stderr.split())
+    )
 
 
 def test_mistakes_with_definitions_are_one_sentence(shell: Shell, database: Database) -> None:

@@ -104,7 +104,7 @@ def test_every_command_that_reports_can_print_json(path: tuple[str, ...]) -> Non
         (["backfill", "AAPL", "--start", "2024-03-02", "--end", "2024-03-01"], "is not after --start"),
         (["backfill", "AAPL", "--start", "2999-01-01"], "lies in the future"),
         (["backfill", "AAPL", "--days", "0"], "--days"),
-        (["backfill", "AAPL", "--provider", "yahoo"], "'yahoo' is not"),
+        (["backfill", "AAPL", "--provider", "nosuch"], "no crypto venue 'nosuch'"),
         (["backfill", "A'; drop table ohlc_bars;--"], "cannot be one"),
         (["backfill", "AAPL", "--output", "/no/such/place/report.json"], "the directory does not exist"),
         (["backfil", "AAPL"], "No such command"),

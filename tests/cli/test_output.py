@@ -106,13 +106,13 @@ def test_a_plan_is_told_in_one_line() -> None:
         bars=200_000,
         bytes_stored=20_000_000,
         by_timeframe={Timeframe.M1: 44, Timeframe.D1: 1},
-        derived=(Timeframe.H1, Timeframe.W1),
+        derived={Timeframe.M5: (Timeframe.M1,), Timeframe.H1: (Timeframe.M1,), Timeframe.W1: (Timeframe.D1,)},
         resumed=1,
     )
 
     assert plan_line(estimate) == (
-        "about 45 calls (1m: 44, 1d: 1), 1h, 1w derived, 200,000 bars, 4 min 0 s at the rate limit, "
-        "1 part of an interrupted backfill is gone on with"
+        "about 45 calls (1m: 44, 1d: 1), 5m, 1h from 1m, 1w from 1d derived, 200,000 bars, "
+        "4 min 0 s at the rate limit, 1 part of an interrupted backfill is gone on with"
     )
 
 
@@ -134,7 +134,14 @@ def test_plain_progress_goes_to_stderr_line_by_line(capsys: pytest.CaptureFixtur
 
 
 NOTHING = PlanEstimate(
-    slices=0, calls=0, minutes=0, rows=0, bars=0, bytes_stored=0, by_timeframe={}, derived=(Timeframe.H1,)
+    slices=0,
+    calls=0,
+    minutes=0,
+    rows=0,
+    bars=0,
+    bytes_stored=0,
+    by_timeframe={},
+    derived={Timeframe.H1: (Timeframe.M1,)},
 )
 
 
@@ -150,6 +157,16 @@ def test_a_plan_of_nothing_does_not_claim_that_all_is_covered() -> None:
         "nothing to fetch: other workers are at it (see: barfill jobs list)"
     )
     assert plan_line(NOTHING, has_sessions=False) == "no sessions in this range"
+
+
+def test_a_plan_of_nothing_says_whose_bars_are_there() -> None:
+    """Where one provider is named and another has brought them; else nobody has asked."""
+    held = replace(NOTHING, held_from=("alpaca", "massive"))
+
+    assert plan_line(held, asked_of="massive") == (
+        "nothing to fetch: all of it is covered with bars of alpaca (barfill verify --provider massive compares them)"
+    )
+    assert plan_line(held) == plan_line(NOTHING, asked_of="massive") == "nothing to fetch: all of it is covered"
 
 
 def drawn(progress_of: Console) -> str:
@@ -175,7 +192,7 @@ def estimate(calls: int, bars: int, days: int = 0) -> PlanEstimate:
         bytes_stored=0,
         by_timeframe={Timeframe.M1: calls},
         bars_by_timeframe={Timeframe.M1: bars - days} | ({Timeframe.D1: days} if days else {}),
-        derived=(Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.H1, Timeframe.H4, Timeframe.W1),
+        derived={Timeframe.M5: (Timeframe.M1,)},
         resumed=1,
     )
 
@@ -265,3 +282,15 @@ def test_a_narrow_terminal_breaks_the_plan_between_words() -> None:
     assert len(lines) > 1
     assert all(line.startswith("  ") and len(line) <= 60 for line in lines)
     assert " ".join(line.strip() for line in lines) == f"plan: {plan_line(estimate(45, 200_000))}"
+
+
+def test_settled_bars_count_as_accounted_for_and_are_shown() -> None:
+    """A star behind the tick or the percentage, and a line that says how many and why."""
+    by_kind = {"no_trade": 40, "halted": 6}
+    complete = SeriesState("AAPL", Timeframe.M15, 54, 54, 46, has_failed=False, settled_by_kind=by_kind)
+    lacking = SeriesState("AAPL", Timeframe.H1, 54, 44, 46, has_failed=False, settled_by_kind=by_kind)
+    row = {Timeframe.M15: complete, Timeframe.H1: lacking}
+
+    assert (cell(complete), cell(lacking)) == ("✓*", "90%*")
+    assert (complete.share, lacking.share) == (1.0, 0.9)
+    assert legend({"AAPL": row}).endswith("* 92 bars settled: no_trade 80, halted 12")

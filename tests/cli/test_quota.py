@@ -108,8 +108,8 @@ def test_two_backfills_at_once_share_the_limit(shell: Shell, exchange: Simulated
 
 
 def test_doctor_asks_within_the_quota(shell: Shell) -> None:
-    """Its one request is counted."""
+    """Its two requests, for a symbol and for the calendar, are counted."""
     assert shell("doctor").returncode == 0
 
     (meter,) = json.loads(shell("status", "--quota", "--json").stdout)["quotas"]
-    assert (meter["used"], meter["used_interactive"]) == (1, 1)
+    assert (meter["used"], meter["used_interactive"]) == (2, 2)

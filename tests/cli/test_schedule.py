@@ -46,12 +46,28 @@ def test_once_makes_what_is_defined_complete(shell: Shell, exchange: SimulatedEx
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["AAPL", "·", "·", "✓", "·", "✓", "·", "✓", "·"] in lines
-    assert "runs for 2 symbols, about" in done.stderr
+    assert "looked at 2 symbols: " in done.stderr
+    assert "new runs, about" in done.stderr
     assert "runs done" in done.stderr
     exchange.forget_requests()
     again = shell("schedule", "--once", **FEW)
     assert (again.returncode, exchange.requests) == (0, [])
-    assert "Nothing to do for 2 symbols" in again.stderr
+    assert "looked at 2 symbols: nothing new to fetch\n" in again.stderr
+
+
+def test_a_plan_says_what_waits(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Nothing is fetched, all is in the queue, and that is no failure; the next look counts what is there already."""
+    shell(*DEFINED, **FEW)
+    exchange.forget_requests()
+
+    first, again = (shell("schedule", "--once", "--plan-only", **FEW) for _ in range(2))
+
+    asked = [one.endpoint for one in exchange.requests if one.endpoint != "corporate_actions"]
+    assert (first.returncode, again.returncode, asked) == (0, 0, [])
+    assert first.stdout == again.stdout == ""
+    assert "in the queue, for: barfill worker" in first.stderr
+    assert "nothing new to fetch; " in again.stderr
+    assert "of before in the queue" in again.stderr
 
 
 def test_once_reports_as_json(shell: Shell) -> None:
@@ -76,14 +92,42 @@ def test_once_says_that_nothing_is_defined(shell: Shell) -> None:
     assert "No definition is enabled. Make one: barfill watchlist add tech AAPL" in done.stderr
 
 
-def test_once_fails_visibly(shell: Shell) -> None:
-    """A rejected key is exit code 1 and a sentence."""
+def test_what_sql_has_written_is_looked_up_before_it_is_fetched(shell: Shell, exchange: SimulatedExchange) -> None:
+    """A ticker that the provider does not know fails alone and visibly, once a day; the others get bars and names."""
+    tickers = ("AAPL", "MSFT", "ZZZZQ")
+    shell("sql", "insert into symbols (ticker) values " + ", ".join(f"('{one}')" for one in tickers))
+    for ticker in tickers:
+        shell("sql", f"select seed_intraday_backfill_job('{ticker}', '1d', 5)")
+
+    done = shell("schedule", "--once", "--json", **FEW)
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["series_failed"] == ["ZZZZQ 1d"]
+    assert "Symbol 'ZZZZQ' is not offered by alpaca" in done.stderr
+    states = "select ticker, last_result, last_error_code, bar_count > 0, name is null from backfill_status "
+    shown = shell("sql", states + "join symbols using (ticker) order by 1", "--csv").stdout.splitlines()[1:]
+    assert shown == ["AAPL,ok,,true,false", "MSFT,ok,,true,false", "ZZZZQ,fail,SYMBOL_NOT_FOUND,false,true"]
+    assert not any("ZZZZQ" in one.query.get("symbols", "") for one in exchange.requests)
+    exchange.forget_requests()
+    assert shell("schedule", "--once", **FEW).returncode == 1
+    assert exchange.requests == []
+
+
+def test_once_fails_visibly(shell: Shell, database: Database) -> None:
+    """A rejected key is exit code 1 and a sentence, each time; no run fails for it a second time, and none is made."""
     shell(*DEFINED, **FEW)
 
     done = shell("schedule", "--once", **FEW, ALPACA_API_KEY="wrong")
 
     assert done.returncode == 1
     assert "ALPACA_API_KEY" in done.stderr
+    made = counted(database, "select count(*) from job_runs")
+    again = shell("schedule", "--once", **FEW, ALPACA_API_KEY="wrong")
+    assert again.returncode == 1
+    assert "Nothing is planned for alpaca, as nothing can be fetched from it: " in again.stderr
+    assert "ALPACA_API_KEY" in again.stderr
+    assert counted(database, "select count(*) from job_runs") == made
+    assert counted(database, "select count(*) from job_runs where status = 'failed'") == 1
 
 
 def test_a_plan_is_carried_out_by_workers_elsewhere(shell: Shell, database: Database) -> None:
@@ -98,6 +142,18 @@ def test_a_plan_is_carried_out_by_workers_elsewhere(shell: Shell, database: Data
     assert "worker ended" in done.stderr
     assert counted(database, "select count(*) from job_runs where status <> 'success'") == 0
     assert counted(database, "select count(*) from ohlc_bars where timeframe = 'h1'") > 0
+
+
+def test_a_worker_that_empties_the_queue_tells_of_failures(shell: Shell) -> None:
+    """Exit code 1, and `status --unhealthy` says the same."""
+    shell(*DEFINED, **FEW)
+    shell("schedule", "--once", "--plan-only", **FEW)
+
+    done = shell("worker", "--until-empty", **FEW, ALPACA_API_KEY="wrong")
+
+    assert done.returncode == 1, done.stderr
+    assert "failed" in done.stderr
+    assert shell("status", "--unhealthy").returncode == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

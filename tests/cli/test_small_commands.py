@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -31,6 +32,41 @@ def test_symbols_are_added_listed_removed_and_added_again(shell: Shell) -> None:
     assert removed.stdout == "Removed 1 symbol; their bars stay.\n"
     assert [symbol["ticker"] for symbol in listed] == ["SPY"]
     assert shell("symbols", "list").stdout.startswith("AAPL")
+
+
+def test_symbol_has_the_calendar_that_is_named(shell: Shell) -> None:
+    """Any name of an exchange is taken and kept as its code; one that is on record keeps the one that it has."""
+    added = shell("symbols", "add", "0700.HK", "9988.HK", "--unchecked", "--calendar", "hkex")
+    asked = shell("symbols", "add", "SPY", "--calendar", "NYSE")
+    unknown = shell("symbols", "add", "AAPL", "--unchecked", "--calendar", "NOWHERE")
+    broken = shell("symbols", "add", "AAPL", "--unchecked", "--calendar", "XTAE")
+    other = shell("symbols", "add", "SPY", "--unchecked", "--calendar", "XHKG")
+    listed = json.loads(shell("symbols", "list", "--json").stdout)
+
+    assert (added.returncode, asked.returncode) == (0, 0), added.stderr + asked.stderr
+    assert {one["ticker"]: one["calendar"] for one in listed} == {"0700.HK": "XHKG", "9988.HK": "XHKG", "SPY": "XNYS"}
+    assert (unknown.returncode, broken.returncode, other.returncode) == (2, 2, 2)
+    assert "Calendar 'NOWHERE' is unknown. Use an exchange's code such as XNYS" in unknown.stderr
+    assert "cannot tell the sessions of XTAE" in broken.stderr
+    assert "another calendar than XHKG: SPY (XNYS)" in other.stderr
+
+
+def test_own_days_are_gone_by_and_a_file_that_is_wrong_is_refused(shell: Shell, tmp_path: Path) -> None:
+    """T07: a day that CALENDAR_FILE closes is expected to have no bar; what is unclear ends the command at once."""
+    path = tmp_path / "days.toml"
+    path.write_text('[[NYSE]]\non = 2024-03-05\nclosed = true\nwhy = "a test"\n')
+    options = ("backfill", "SPY", "--timeframe", "1d", "--start", "2024-03-04", "--end", "2024-03-07", "--json")
+    done = shell(*options, CALENDAR_FILE=str(path))
+    bars = shell("sql", "select count(*) from ohlc_bars", "--csv").stdout
+    path.write_text("[[XNYS]]\non = 2024-03-05\n")
+    wrong = shell("symbols", "list", CALENDAR_FILE=str(path))
+    absent = shell("symbols", "list", CALENDAR_FILE=str(tmp_path / "none.toml"))
+
+    assert done.returncode == 0, done.stderr
+    assert bars.split()[-1] == "2"
+    assert (wrong.returncode, absent.returncode) == (2, 2)
+    assert "[[XNYS]] number 1: give closed = true" in wrong.stderr
+    assert "none.toml cannot be read" in absent.stderr
 
 
 def test_what_cannot_be_removed_is_named(shell: Shell) -> None:
@@ -174,7 +210,7 @@ def test_doctor_is_content_when_all_is_well(shell: Shell) -> None:
     done = shell("doctor", HOME="/tmp/somebody", BARFILL_HOME="/tmp/somebody/bars")
 
     assert done.returncode == 0, done.stdout
-    for name in ("settings", "directory", "disk", "database", "clock", "keys"):
+    for name in ("settings", "directory", "disk", "database", "clock", "keys", "calendar"):
         assert f"✓ {name}" in done.stdout
     for hidden in (KEY, SECRET, "/tmp/somebody", "postgresql://"):
         assert hidden not in done.stdout
@@ -200,6 +236,52 @@ def test_doctor_names_what_is_wrong(shell: Shell) -> None:
     assert {"name": "ALPACA_API_KEY", "value": "set", "source": "environment"} in report["settings"]
 
 
+def test_doctor_tells_what_providers_say_of_the_calendar(shell: Shell, exchange: SimulatedExchange) -> None:
+    """Each day that differs, and whose calendar could not be read; neither is a failure (T07)."""
+    exchange.set_faults(
+        [
+            {"match": {"provider": "alpaca", "endpoint": "calendar"}, "fault": "T07"},
+            {"match": {"provider": "massive", "endpoint": "market_upcoming"}, "fault": "H07", "args": {"form": "data"}},
+        ]
+    )
+    keys = {f"{vendor}_API_KEY": "k" for vendor in ("MASSIVE", "FINNHUB")} | {"TRADIER_API_TOKEN": "k"}
+    urls = {
+        "MASSIVE_BASE_URL": exchange.massive_url,
+        "TRADIER_BASE_URL": exchange.tradier_url,
+        "FINNHUB_BASE_URL": exchange.finnhub_url,
+    }
+
+    done = shell("doctor", "--json", **keys, **urls)
+
+    checks = [check for check in json.loads(done.stdout)["checks"] if check["name"] in {"keys", "calendar", "clock"}]
+    assert (done.returncode, all(check["is_ok"] for check in checks)) == (0, True)
+    names = ["clock", "keys", "calendar", "keys", "calendar", "keys", "calendar", "clock", "keys", "calendar"]
+    assert [check["name"] for check in checks] == names
+    differing, unread, agreeing, theirs = (checks[place] for place in (2, 4, 6, 7))
+    assert [check["is_warning"] for check in (differing, unread, agreeing, theirs)] == [True, True, False, False]
+    assert re.match(
+        r"\S+: http://\S+/alpaca says closed, exchange_calendars \S+ says \d\d:30 to \S+ UTC.\nSee the exchange's own ",
+        differing["text"],
+    )
+    assert "massive's calendar cannot be read, so nothing is compared: Massive's plan" in unread["text"]
+    assert re.search(r"tradier and exchange_calendars \S+ agree on the sessions from \S+ to \S+$", agreeing["text"])
+    assert theirs["text"].endswith("/tradier's")
+
+
+def test_doctor_marks_a_difference(shell: Shell, exchange: SimulatedExchange) -> None:
+    """With a sign of its own, of a day as of Tradier's clock."""
+    exchange.set_faults([{"fault": "T07", "args": {"form": "short"}}])
+    exchange.set_clock(datetime.now(UTC) + timedelta(minutes=10))
+    try:
+        done = shell("doctor", TRADIER_API_TOKEN="k", TRADIER_BASE_URL=exchange.tradier_url)
+    finally:
+        exchange.set_clock(datetime.now(UTC))
+
+    assert done.returncode == 0
+    assert done.stdout.count("  ! calendar   20") == 2
+    assert re.search(r"  ! clock      This machine's clock is (599|600) s behind http://\S+/tradier's", done.stdout)
+
+
 def test_doctor_works_with_settings_that_cannot_be_read(shell: Shell) -> None:
     """It shows every problem, which is what it is for."""
     done = shell("doctor", ALPACA_PLAN="gold")
@@ -213,14 +295,18 @@ def test_simulate_prints_what_to_export_and_serves(shell: Shell) -> None:
     """The lines keep invented bars away from real ones; Ctrl-C ends it and tells the counts."""
     with shell.begin("simulate", "--port", "0", "--symbols", "3") as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline().strip() for _ in range(6)]
+        lines = [process.stdout.readline().strip() for _ in range(15)]
         exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
         url = exported["ALPACA_BASE_URL"].removesuffix("/alpaca")
         counts = json.load(urllib.request.urlopen(f"{url}/simulate/requests"))
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=20)
 
-    assert set(exported) == {"ALPACA_BASE_URL", "ALPACA_API_KEY", "ALPACA_API_SECRET", "BARFILL_HOME"}
+    assert set(exported) == {
+        "ALPACA_BASE_URL", "ALPACA_API_KEY", "ALPACA_API_SECRET", "MASSIVE_BASE_URL", "MASSIVE_API_KEY",
+        "TRADIER_BASE_URL", "TRADIER_API_TOKEN", "FINNHUB_BASE_URL", "FINNHUB_API_KEY",
+        "BINANCE_BASE_URL", "COINBASEEXCHANGE_BASE_URL", "KRAKEN_BASE_URL", "BARFILL_HOME",
+    }  # fmt: skip
     assert "barfill-simulated" in exported["BARFILL_HOME"]
     assert "total" in counts
     assert (process.returncode, "requests" in rest) == (0, True)
@@ -238,7 +324,7 @@ def test_a_replay_has_a_home_of_its_own_and_tells_left_out_files_by_reason(shell
     for options in ((), ("--verbose",)):
         with shell.begin("simulate", "--port", "0", "--replay", str(tmp_path), *options) as process:
             assert process.stdout is not None
-            told[options] = [process.stdout.readline().strip() for _ in range(11)]
+            told[options] = [process.stdout.readline().strip() for _ in range(17)]
             process.send_signal(signal.SIGINT)
 
     first, second, *rest = told[()]

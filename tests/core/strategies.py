@@ -35,6 +35,8 @@ def paged_capabilities(
 ) -> Capabilities:
     """A provider that pages like Alpaca."""
     return Capabilities(
+        provider="paged",
+        follows_companies=True,
         timeframes=frozenset({Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.D1}),
         symbols_per_call_max=symbols_max,
         symbols_length_max=6_000,

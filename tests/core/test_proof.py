@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barfill.core.bars import BarColumns
-from barfill.core.page import BarsQuery, Page
+from barfill.core.page import BarsQuery, Page, RejectedRow
 from barfill.core.proof import ChainState, Proof, pages_cap, prove
 from barfill.core.ranges import Range, Ranges, to_us
 from barfill.core.timeframe import Timeframe
@@ -36,7 +36,14 @@ def page_of(rows: list[tuple[str, int]], token: str | None) -> Page:
     return Page(symbols, columns, (), token, "sip", "raw", START)
 
 
-def run_chain(query: BarsQuery, rows: list[tuple[str, int]], page_size: int, *, page_limit: int = 10**6) -> list[Proof]:
+def run_chain(
+    query: BarsQuery,
+    rows: list[tuple[str, int]],
+    page_size: int,
+    *,
+    page_limit: int = 10**6,
+    looked_from: datetime | None = None,
+) -> list[Proof]:
     """The proofs of a vendor's pages: full pages with tokens, and a full last page with a token to an empty one."""
     state, proofs = ChainState(), []
     for number, first in enumerate(range(0, len(rows) + 1, page_size)):
@@ -44,7 +51,8 @@ def run_chain(query: BarsQuery, rows: list[tuple[str, int]], page_size: int, *, 
             break
         part = rows[first : first + page_size]
         token = f"t{first}" if len(part) == page_size else None
-        proofs.append(prove(query, page_of(part, token), state, page_size=page_size))
+        page = replace(page_of(part, token), looked_from=looked_from)
+        proofs.append(prove(query, page, state, page_size=page_size))
         state = proofs[-1].state
     return proofs
 
@@ -79,6 +87,18 @@ def test_nothing_is_proved_before_its_rows_were_sent(
         assert not is_complete or proved.covers(ASKED)
 
 
+@pytest.mark.parametrize("page_size", range(1, 12))
+def test_nothing_is_proved_twice(page_size: int) -> None:
+    """What a page proves is new, also at a symbol's end: what is proved anew would be judged without its rows."""
+    rows = [(symbol, day) for symbol in ("A", "B", "C") for day in range(0, DAYS, 2)]
+
+    proofs = run_chain(query_for("A", "AA", "B", "C"), rows, page_size)
+
+    for symbol in ("A", "AA", "B", "C"):
+        parts = [one for proof in proofs for name, one in proof.proved if name == symbol]
+        assert sum((one.length for one in parts), timedelta()) == ASKED.length
+
+
 def test_the_symbol_at_the_pages_end_is_proved_to_its_last_row() -> None:
     """A page that ends within a symbol proves that symbol up to the end of its last bar."""
     proof = prove(query_for("A", "B"), page_of([("A", 0), ("B", 0), ("B", 3)], "t"), ChainState(), page_size=3)
@@ -100,6 +120,28 @@ def test_a_full_page_without_a_token_is_not_the_end() -> None:
 
     assert dict(proof.proved) == {"A": Range(START, START + timedelta(days=2))}
     assert not proof.is_complete
+
+
+def test_a_full_last_page_of_old_rows_takes_nothing_back() -> None:
+    """A page that goes back, and is not believed to be the end, leaves the chain where it was."""
+    state = ChainState("A", START + timedelta(days=3), frozenset({"A"}))
+
+    proof = prove(query_for("A", "B"), page_of([("A", 0), ("A", 1)], None), state, page_size=2)
+
+    assert proof == Proof((), state, is_complete=False)
+
+
+def test_a_symbol_of_which_no_row_can_be_read_is_not_absent() -> None:
+    """Its rows came: the symbol before it is complete, and it is the one with which the page ends."""
+    page = page_of([("A", 0)], "t")
+    unreadable = RejectedRow("B", None, "Q04", "no number", "{}")
+
+    proof = prove(
+        query_for("A", "B"), replace(page, symbols=("A", "B"), rejected=(unreadable,)), ChainState(), page_size=2
+    )
+
+    assert dict(proof.proved) == {"A": ASKED}
+    assert (proof.state.open_symbol, proof.state.seen) == ("B", frozenset({"A", "B"}))
 
 
 def test_unsorted_rows_of_the_open_symbol_prove_nothing_about_it() -> None:
@@ -165,3 +207,75 @@ def test_a_symbol_that_was_not_asked_for_is_not_proved() -> None:
 def test_the_cap_of_pages_leaves_room_for_short_pages() -> None:
     """A chain may have ten pages more than its rows need."""
     assert pages_cap(25_000, 10_000) == 13
+
+
+@settings(deadline=None)
+@given(
+    days=st.dictionaries(st.sampled_from(["A", "B", "C"]), st.sets(st.integers(0, DAYS - 1), min_size=1)),
+    absent=st.sets(st.sampled_from(["AA", "Z"]), min_size=1),
+    page_size=st.integers(1, 12),
+    looked_from=st.integers(-2, DAYS + 2),
+)
+def test_what_was_not_looked_at_is_never_proved(
+    days: dict[str, set[int]], absent: set[str], page_size: int, looked_from: int
+) -> None:
+    """Each symbol is in the end proved from where the provider looked, and told as not looked at before: no overlap."""
+    query = query_for(*days, *absent)
+    wall = START + timedelta(days=looked_from)
+    rows = sorted((symbol, day) for symbol, of_symbol in days.items() for day in of_symbol if day >= looked_from)
+
+    proofs = run_chain(query, rows, page_size, looked_from=wall)
+
+    assert proofs[-1].is_complete
+    for symbol in query.symbols:
+        proved = Ranges(one for proof in proofs for name, one in proof.proved if name == symbol)
+        skipped = Ranges(one for proof in proofs for name, one in proof.not_looked_at if name == symbol)
+        assert not proved & skipped
+        assert proved | skipped == Ranges([ASKED])
+        assert skipped == (Ranges([Range(START, min(wall, ASKED.end))]) if looked_from > 0 else Ranges())
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, DAYS - 1)), unique=True).map(sorted),
+    st.integers(1, 5),
+    st.dictionaries(
+        st.sampled_from("AB"),
+        st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)).map(
+            lambda bounds: Range(START + timedelta(days=bounds[0]), START + timedelta(days=bounds[0] + bounds[1]))
+        ),
+    ),
+)
+def test_nothing_is_proved_outside_of_what_the_pages_claim(
+    rows: list[tuple[str, int]], page_size: int, claims: dict[str, Range]
+) -> None:
+    """And within it exactly what would be proved without a claim."""
+    query, state = query_for("A", "B"), ChainState()
+    for first in range(0, len(rows) + 1, page_size):
+        part = rows[first : first + page_size]
+        page = page_of(part, f"t{first}" if len(part) == page_size else None)
+        free = prove(query, page, state, page_size=page_size)
+        bound = prove(query, replace(page, claims=claims), state, page_size=page_size)
+        within = [(symbol, one & claims[symbol]) for symbol, one in free.proved if symbol in claims]
+        assert list(bound.proved) == [(symbol, one) for symbol, one in within if one is not None]
+        assert bound.state == free.state
+        state = free.state
+
+
+def test_a_later_page_says_nothing_about_the_beginning() -> None:
+    """Where a symbol's rows began on an earlier page, a page that begins later leaves no hole between the two."""
+    state = ChainState("A", START + timedelta(days=3), frozenset({"A"}))
+    page = replace(page_of([("A", 5)], None), looked_from=START + timedelta(days=5))
+
+    proof = prove(query_for("A"), page, state, page_size=9)
+
+    assert proof.proved == (("A", Range(START + timedelta(days=3), ASKED.end)),)
+    assert proof.not_looked_at == ()
+
+
+def test_a_last_page_is_full_by_what_the_provider_counts() -> None:
+    """Rule S2 where a page counts what lies behind its rows: one row made of as much as a page holds is a full page."""
+    full = replace(page_of([("A", 0)], None), counted=50)
+
+    assert not prove(query_for("A"), full, ChainState(), page_size=50).is_complete
+    assert prove(query_for("A"), full, ChainState(), page_size=51).is_complete

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -350,6 +352,9 @@ def test_published_days_are_made_from_published_hours(symbol: str) -> None:
         ("equity_SPY_m1_2013-10", "equity_SPY_d1_1998-2021", [6, 6, 5, 6, 6]),
         ("equity_AAPL_m1_2014-06", "equity_AAPL_d1_1998-2021", [3, 1, 2, 3, 3]),
         ("equity_GOOG_m1_2015-12", "equity_GOOG_d1_2004-2021", [3, 2, 2, 3, 2]),
+        ("equity_NWSA_m1_2013-06", "equity_NWSA_d1_2013", [2, 2, 2, 2, 2]),
+        ("equity_FOXA_m1_2013-07", "equity_FOXA_d1_2013", [2, 2, 2, 2, 2]),
+        ("equity_SPY_m1_2011-01_ninjatrader", "equity_SPY_d1_1998-2021", [2, 16, 15, 6, 0]),
     ],
 )
 def test_stock_days_agree_as_often_as_was_published(minutes: str, days: str, equal: list[int]) -> None:
@@ -365,3 +370,83 @@ def test_stock_days_agree_as_often_as_was_published(minutes: str, days: str, equ
     ]
 
     assert found == equal
+
+
+def on_the_clock() -> TradingCalendar:
+    """Sessions that open half an hour early, so that hours begin at full hours as in the published files."""
+    return replace(XNYS, opens=XNYS.opens - 30 * MINUTE, part_opens=XNYS.part_opens - 30 * MINUTE)
+
+
+@pytest.mark.real_data
+@needs_real_data
+@pytest.mark.parametrize(
+    ("minutes", "hours", "count", "equal", "farthest"),
+    [
+        ("equity_SPY_m1_2013-10", "equity_SPY_h1_1998-2021", 42, [31, 36, 36, 35, 42], [1.26, 0.58, 0.03]),
+        ("equity_AAPL_m1_2014-06", "equity_AAPL_h1_1998-2021", 21, [15, 14, 17, 17, 21], [0.03, 0.03, 0.07]),
+        (
+            "equity_SPY_m1_2011-01_ninjatrader",
+            "equity_SPY_h1_1998-2021",
+            140,
+            [97, 119, 113, 97, 0],
+            [0.12, 0.26, 0.12],
+        ),
+    ],
+)
+def test_stock_hours_agree_as_often_as_was_published(
+    minutes: str, hours: str, count: int, equal: list[int], farthest: list[float]
+) -> None:
+    """
+    Minutes and hours of one vendor come of different filters of its ticks, those of two vendors of different ticks: as
+    many values are equal, and the others as far apart, as the data's own table says.
+    """
+    fine = real_bars(minutes)
+    regular = fine.take(XNYS.session_of(M1, fine.ts) >= 0)
+    made = resample(regular, M1, H1, on_the_clock())
+    theirs = real_bars(hours)
+    theirs = theirs.take(np.isin(theirs.ts, made.ts))
+
+    assert made.ts.tolist() == theirs.ts.tolist()
+    assert len(made) == count
+    apart = {name: np.abs(getattr(made, name) - getattr(theirs, name)) for name in (*PRICES, "volume")}
+    assert [int(np.count_nonzero(one == 0)) for one in apart.values()] == equal
+    assert [round(float(apart[name].max()), 2) for name in ("high", "low", "close")] == farthest
+
+
+@pytest.mark.real_data
+@needs_real_data
+def test_hours_that_differ_by_more_than_cents_are_the_named_blocks() -> None:
+    """
+    Of SPY in October 2013 two hours are more than three cents away: a block at an average price sets the high of the
+    minute 15:03 on the 8th and the low of an hour on the 11th, which the published hours leave out.
+    """
+    fine = real_bars("equity_SPY_m1_2013-10")
+    made = resample(fine.take(XNYS.session_of(M1, fine.ts) >= 0), M1, H1, on_the_clock())
+    theirs = real_bars("equity_SPY_h1_1998-2021")
+    theirs = theirs.take(np.isin(theirs.ts, made.ts))
+
+    far = {
+        (name, texts(made.ts[np.abs(getattr(made, name) - getattr(theirs, name)) > 0.035])[0])
+        for name in PRICES
+        if (np.abs(getattr(made, name) - getattr(theirs, name)) > 0.035).any()
+    }
+
+    assert far == {("high", "2013-10-08T19:00"), ("low", "2013-10-11T19:00")}
+
+
+@pytest.mark.real_data
+@needs_real_data
+@pytest.mark.parametrize("name", ["SPY_m1_2013-10", "AAPL_m1_2014-06", "GOOG_m1_2015-12", "SHY_m1_2008-03"])
+def test_real_minutes_make_the_same_hours_by_any_way(name: str) -> None:
+    """
+    Half days, missing minutes and a change to daylight time: over quarters or at once, anchored at the open.
+    """
+    fine = real_bars(f"equity_{name}")
+    quarters = resample(fine, M1, M15, XNYS)
+
+    for target in (H1, H4):
+        made = resample(fine, M1, target, XNYS)
+        assert_same(resample(quarters, M15, target, XNYS), made)
+        assert np.isin(
+            made.ts, XNYS.expected_starts(target, Range(from_us(int(made.ts[0])), from_us(int(made.ts[-1]) + 1)))
+        ).all()

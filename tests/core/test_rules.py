@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barfill.core.bars import COLUMN_NAMES, BarColumns
-from barfill.core.calendar import TradingCalendar
+from barfill.core.calendar import TradingCalendar, trading_calendar
 from barfill.core.judged import BlockedSlots, Judged, LedgerImbalance, RowCounts
 from barfill.core.jumps import KnownSplit
 from barfill.core.page import BarsQuery, Page, RejectedRow
@@ -74,6 +74,19 @@ def test_answer_of_another_feed_or_basis_is_refused(fields: dict[str, Any]) -> N
     with pytest.raises(BadResponse, match=f"'sip' with raw prices .*{next(iter(fields.values()))}") as refusal:
         judge(page, BarsQuery(("AAPL",), M1, TUESDAY, "sip"), XNYS, now=NOW, grace=timedelta())
     assert refusal.value.reason == "wrong_variant"
+
+
+def test_adjusted_prices_are_an_answer_where_they_are_asked_for() -> None:
+    """
+    Q17: of a provider without raw prices adjusted ones are wanted, and raw ones would be the wrong answer.
+    """
+    query = BarsQuery(("AAPL",), M1, TUESDAY, "sip", "split")
+
+    judged = judge(page_of(bars(minutes(0)), basis="split"), query, XNYS, now=NOW, grace=timedelta())
+
+    assert len(judged.accepted) == 1
+    with pytest.raises(BadResponse, match=r"'sip' with split prices .*raw"):
+        judge(page_of(bars(minutes(0))), query, XNYS, now=NOW, grace=timedelta())
 
 
 def test_rows_of_a_symbol_that_was_not_asked_for_refuse_the_page() -> None:
@@ -548,12 +561,26 @@ def test_label_of_a_session_that_opened_the_day_before_is_not_the_future() -> No
     Q13: a d1 bar begins with its session's open, which in Chicago is on the evening before its label.
     """
     evening = 25 * 60 * MINUTE
-    chicago = TradingCalendar(
-        "CMES", XNYS.labels, XNYS.labels + DAY - evening, XNYS.labels + 22 * 60 * MINUTE, 2027, "made up"
-    )
+    opens, closes = XNYS.labels + DAY - evening, XNYS.labels + 22 * 60 * MINUTE
+    chicago = TradingCalendar.of("CMES", XNYS.known, XNYS.labels, opens, closes, version="made up")
     result = judged(bars([us("2024-03-05")]), timeframe=D1, calendar=chicago, now=at("2024-03-04T23:30"))
 
     assert [row.rule for row in result.held] == ["Q12"]
+
+
+def test_bars_around_a_lunch_break_lie_on_the_grid_of_their_part() -> None:
+    """
+    Q03, Q14: in Hong Kong the afternoon's hours count from 13:00; what is stamped within the break is out of session.
+    """
+    hong_kong = trading_calendar("XHKG", 2027)
+    stamps = [us(f"2024-03-05T{text}") for text in ("03:30", "04:30", "05:00", "05:30", "07:00")]
+    hours = judged(bars(stamps), timeframe=H1, calendar=hong_kong)
+    minutes = judged(bars(hong_kong.expected_starts(M1, TUESDAY)), calendar=hong_kong)
+
+    assert texts(hours.accepted.ts) == [f"2024-03-05T{text}" for text in ("03:30", "05:00", "07:00")]
+    assert rules_of(hours) == ["Q03"]
+    assert hours.counts.out_of_session == 1
+    assert minutes.counts.accepted == 330
 
 
 # Price level (Q20)
@@ -907,7 +934,7 @@ fuzzed_rows = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(rows=st.lists(fuzzed_rows, max_size=25), extended_hours=st.booleans(), late=st.booleans())
 def test_any_page_balances_and_what_is_accepted_keeps_the_rules(
     rows: list[tuple[int, int, int, tuple[float, ...], float, int]], extended_hours: bool, late: bool
@@ -938,10 +965,56 @@ def test_any_page_balances_and_what_is_accepted_keeps_the_rules(
         list(zip(result.accepted.symbol.tolist(), result.accepted.ts.tolist(), strict=True)),
     )
     blocked = set(zip(result.blocked.symbol.tolist(), result.blocked.start.tolist(), strict=True))
-    out_of_range = result.counts.received - len(result.quarantined) - len(result.held) - len(accepted)
-    assert out_of_range >= 0
+    counts = result.counts
+    assert (counts.received, counts.accepted) == (len(rows), len(accepted))
+    assert (counts.quarantined, counts.held) == (len(result.quarantined), len(result.held))
+    dropped = counts.collapsed + counts.out_of_range + counts.out_of_session
+    assert counts.received == counts.accepted + counts.quarantined + counts.held + dropped
+    assert {(mark.symbol, mark.ts) for mark in result.marks} <= set(keys)
     assert keys == sorted(set(keys))
     assert not blocked & set(keys)
     assert np.all((accepted.low > 0) & (accepted.low <= accepted.high) & (accepted.volume >= 0))
     assert np.all((accepted.ts >= us("2024-03-05")) & (accepted.ts < us("2024-03-06")))
     assert extended_hours or np.all((accepted.ts >= OPEN) & (accepted.ts < CLOSE))
+
+
+def test_warnings_about_single_bars_are_marks_with_their_values() -> None:
+    """
+    W10 to W18: each names its bar and what looks wrong; W01 to W04 are counted and name none.
+    """
+    rows = bars(minutes(5, 2, 3, 4), vwap=[100.2, 150.0, 100.2, 100.2], symbol=[0, 1, 1, 1])
+    rows.volume[2], rows.trade_count[3] = 0.0, 0
+    result = judged(rows, "A", "B")
+
+    assert [(mark.rule, mark.symbol, mark.ts) for mark in result.marks] == [
+        ("W10", 1, minutes(2)[0]),
+        ("W13", 1, minutes(3)[0]),
+        ("W13", 1, minutes(4)[0]),
+    ]
+    assert result.marks[0].detail == "the vwap 150 lies outside of low 99.5 to high 101"
+    assert result.marks[1].detail == "a volume of 0 in 10 trades, between low 99.5 and high 101"
+    reordered = judged(bars(minutes(2, 1, 1)))
+    assert ({*reordered.warnings}, reordered.marks) == ({"W02", "W03"}, ())
+
+
+def test_marks_of_a_page_are_bounded() -> None:
+    """
+    W10: a page on which every vwap is wrong gives 200 marks, and the number of all.
+    """
+    result = judged(bars(XNYS.expected_starts(M1, TUESDAY), vwap=150.0))
+
+    assert (len(result.marks), result.warnings["W10"].count) == (200, 390)
+
+
+def test_a_level_that_lasts_is_marked_where_it_begins() -> None:
+    """
+    W18, D10: with the price before, which for the very first row nobody knows.
+    """
+    rows = priced(minutes(*range(390), *range(1440, 1470)), closes((1.0, 300), (20.0, 120)))
+    result = judged(rows, wanted=span("2024-03-05", "2024-03-07"))
+
+    (mark,) = [one for one in result.marks if one.rule == "W18"]
+    assert (mark.ts, mark.detail) == (
+        minutes(300)[0],
+        "the price goes from 1 to 20, and no split on file explains it",
+    )

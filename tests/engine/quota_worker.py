@@ -32,8 +32,9 @@ def quota_client(
     purpose: Purpose = "bulk",
     limit: int = LIMIT,
     day_budget: int | None = None,
+    window_s: float = WINDOW_S + SLACK_S,
 ) -> ProviderClient:
-    """A client whose limit counts in windows of a second."""
+    """A client whose limit counts in windows of a second, unless told otherwise."""
     provider = Alpaca(KEY, SECRET, base_url=exchange_url, requests_per_minute=limit)
     terms = QuotaTerms(
         provider=provider.name,
@@ -41,7 +42,7 @@ def quota_client(
         requests_per_minute=limit,
         day_budget=day_budget,
     )
-    quota = SharedQuota(database, terms, purpose=purpose, window_s=WINDOW_S + SLACK_S)
+    quota = SharedQuota(database, terms, purpose=purpose, window_s=window_s)
     return ProviderClient(provider, HttpClient(provider.base_urls), quota, backoff_s=0.01)
 
 

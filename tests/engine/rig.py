@@ -18,11 +18,13 @@ from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.backfill import Backfill
 from barfill.engine.catalog import AddedSymbols, add_symbols
+from barfill.engine.clients import Clients
 from barfill.engine.events import PageWritten, SilentListener
 from barfill.engine.report import BackfillReport
 from barfill.engine.request import BackfillRequest
 from barfill.engine.settings import EngineSettings
 from barfill.providers.alpaca import Alpaca
+from barfill.providers.base import Provider
 from barfill.providers.client import ProviderClient
 from barfill.providers.http import HttpClient, Timeouts
 from barfill.providers.limiter import Quota, SlidingQuota
@@ -68,6 +70,7 @@ class Rig:
     listener: Collector = field(default_factory=Collector)
     attempts: int = 5
     key: str = "key"
+    feed: str | None = None
 
     def backfill(
         self, tickers: Sequence[str], timeframes: Sequence[Timeframe], wanted: Range, **options: Any
@@ -82,7 +85,7 @@ class Rig:
         async def add() -> AddedSymbols:
             client = self.client()
             try:
-                return await add_symbols(self.database, client, tickers)
+                return await add_symbols(self.database, Clients(client), tickers)
             finally:
                 await client.aclose()
 
@@ -91,8 +94,17 @@ class Rig:
     def client(self, quota: Quota | None = None) -> ProviderClient:
         """A client of the exchange with short waits."""
         provider = Alpaca(
-            self.key, "secret", base_url=self.exchange.alpaca_url, page_size=self.page_size, requests_per_minute=10_000
+            self.key,
+            "secret",
+            base_url=self.exchange.alpaca_url,
+            page_size=self.page_size,
+            requests_per_minute=10_000,
+            feed=self.feed,
         )
+        return self.client_of(provider, quota)
+
+    def client_of(self, provider: Provider, quota: Quota | None = None) -> ProviderClient:
+        """A client of any of the exchange's vendors with short waits."""
         return ProviderClient(
             provider,
             HttpClient(provider.base_urls, timeouts=self.timeouts),
@@ -104,8 +116,8 @@ class Rig:
     async def _backfill(self, request: BackfillRequest) -> BackfillReport:
         client = self.client()
         try:
-            await add_symbols(self.database, client, request.tickers)
-            return await Backfill(self.database, client, self.settings, self.listener).run(request)
+            await add_symbols(self.database, Clients(client), request.tickers)
+            return await Backfill(self.database, Clients(client), self.settings, self.listener).run(request)
         finally:
             await client.aclose()
 

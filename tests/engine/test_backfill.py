@@ -12,6 +12,7 @@ import pytest
 from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.backfill import Backfill
+from barfill.engine.clients import Clients
 from barfill.engine.completeness import series_states
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN, EXIT_INTERRUPTED, BackfillReport
 from barfill.engine.request import BackfillRequest
@@ -258,7 +259,7 @@ def test_the_dry_run_asks_nothing_and_foretells_the_calls(rig: Rig) -> None:
     async def estimate() -> int:
         client = rig.client()
         try:
-            return (await Backfill(rig.database, client, rig.settings, rig.listener).estimate(request)).calls
+            return (await Backfill(rig.database, Clients(client), rig.settings, rig.listener).estimate(request)).calls
         finally:
             await client.aclose()
 
@@ -269,6 +270,19 @@ def test_the_dry_run_asks_nothing_and_foretells_the_calls(rig: Rig) -> None:
     assert abs(made - calls) <= max(2, 0.25 * made)
 
 
+def test_a_window_that_begins_on_a_holiday_leaves_no_week_behind(rig: Rig) -> None:
+    """The closed day between two windows is asked for by nobody, and the week around it is derived all the same."""
+    rig.backfill(["AAPL"], [Timeframe.D1], days("2025-11-27", "2025-12-20"))
+
+    report = rig.backfill(["AAPL"], [Timeframe.D1, Timeframe.W1], days("2025-10-01", "2025-12-20"))
+
+    assert report.exit_code == EXIT_COMPLETE
+    assert {state.timeframe: state.present == state.expected for state in report.matrix} == {
+        Timeframe.D1: True,
+        Timeframe.W1: True,
+    }
+
+
 def test_stopping_does_not_sit_out_the_rate_limit(rig: Rig) -> None:
     """A request that still waits for the quota is given up; the next backfill asks for its page, once."""
 
@@ -277,7 +291,7 @@ def test_stopping_does_not_sit_out_the_rate_limit(rig: Rig) -> None:
 
     async def stopped_after_one_page() -> BackfillReport:
         client = rig.client(SlidingQuota(1, sleep=never))
-        backfill = Backfill(rig.database, client, rig.settings, rig.listener)
+        backfill = Backfill(rig.database, Clients(client), rig.settings, rig.listener)
         request = BackfillRequest(tickers=("AAPL",), windows={Timeframe.M1: WEEK})
         running = asyncio.create_task(backfill.run(request))
         while not rig.listener.pages:
@@ -318,3 +332,20 @@ def test_the_window_ends_at_the_final_horizon(rig: Rig) -> None:
     for timeframe, covered_to in rig.query("select timeframe, to_ts from coverage_status"):
         horizon = NYSE.closed_until(Timeframe(timeframe), now, timedelta(minutes=15))
         assert to_us(covered_to) <= to_us(horizon) + Timeframe(timeframe).length_us
+
+
+@pytest.mark.parametrize(
+    ("finer", "coarser", "end"),
+    [(Timeframe.D1, Timeframe.W1, "2024-03-14T00:00"), (Timeframe.M15, Timeframe.H4, "2024-03-13T16:00")],
+)
+def test_a_window_that_ends_within_a_derived_bar_is_complete_without_it(
+    rig: Rig, finer: Timeframe, coarser: Timeframe, end: str
+) -> None:
+    """What the bar would be made of is not wanted, so it is no gap that may still fill, neither now nor again."""
+    wanted = Range(datetime(2024, 3, 4, tzinfo=UTC), datetime.fromisoformat(end).replace(tzinfo=UTC))
+
+    reports = [rig.backfill(["AAPL"], [finer, coarser], wanted) for _ in range(2)]
+
+    assert [report.exit_code for report in reports] == [EXIT_COMPLETE, EXIT_COMPLETE]
+    whole = NYSE.expected_starts(coarser, wanted)[:-1].tolist()
+    assert list(rig.stored("AAPL", coarser)) == whole

@@ -173,6 +173,13 @@ def test_d07_a_vwap_outside_is_stored_as_sent(faulty: FaultyRig) -> None:
 
     high, vwap = faulty.query("select high, vwap from ohlc_bars where vwap > high order by ts limit 1")[0]
     assert vwap == pytest.approx(high + 0.05)
+    assert set(faulty.query("select rule from run_warnings")) >= {("W10",)}
+    marked = faulty.query(
+        "select detail from bar_warnings join ohlc_bars using (symbol_id, timeframe, ts) "
+        "where rule = 'W10' and vwap > high"
+    )
+    assert len(marked) == faulty.query("select count(*) from ohlc_bars where vwap > high")[0][0] > 0
+    assert "outside of low" in marked[0][0]
 
 
 def test_d08_a_saturdays_bar_is_kept_out_and_hurts_nobody(faulty: FaultyRig) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from barfill.core.plan import Slice
 from barfill.core.ranges import Range, Ranges, to_us
+from barfill.core.routing import Roster
 from barfill.core.timeframe import Timeframe
+from barfill.engine.clients import Clients
 from barfill.engine.clock import EngineClock
 from barfill.engine.dispatch import Dispatch
 from barfill.engine.ledger import read_markets
@@ -20,6 +22,7 @@ from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
 from barfill.store.database import Database
 from barfill.store.series import read_series
 from barfill.store.workers import Presence
+from tests.engine.clocks import set_clock
 from tests.engine.honesty import PAIR, FaultyRig
 from tests.engine.rig import NYSE, days
 
@@ -28,19 +31,6 @@ NOON = datetime(2026, 9, 16, 16, 0, 2, tzinfo=UTC)
 SLOWEST = timedelta(minutes=2)
 TODAY = days("2026-09-16", "2026-09-17")
 TWO_DAYS = days("2026-09-15", "2026-09-17")
-
-
-def set_clock(database: Database, instant: datetime) -> None:
-    """From now on the database's clock stands where it would have been had it been *instant* now."""
-    shift = int((instant - database.now()).total_seconds())
-    with database.connection() as conn:
-        name = conn.info.dbname
-        conn.execute(
-            "create function public.clock_timestamp() returns timestamptz language sql volatile as "
-            f"$$ select pg_catalog.clock_timestamp() + interval '{shift} seconds' $$"
-        )
-        conn.execute(f"alter database {name} set search_path = public, pg_catalog")
-    database.close()
 
 
 @pytest.fixture(scope="module", params=["free", "paid"])
@@ -131,6 +121,18 @@ def test_d23_a_forming_bar_that_comes_is_held(noon: FaultyRig) -> None:
     assert noon.query("select sum(rows_received) - sum(rows_written) > 0 from job_runs") == [(True,)]
 
 
+@pytest.mark.parametrize("plan", ["paid"], indirect=True)
+def test_silence_about_what_is_not_over_is_no_quiet_minute(noon: FaultyRig) -> None:
+    """A run that reaches to now proves nothing about the minutes for which the provider has no bar yet."""
+    until_now = Range(TODAY.start.replace(hour=13, minute=30), NOON + timedelta(minutes=5))
+
+    asyncio.run(_carry_out(noon, until_now))
+
+    latest = NYSE.closed_until(M1, NOON + SLOWEST, timedelta(minutes=1))
+    assert all(one.hull is not None and one.hull.end <= latest for one in covered(noon, M1))
+    assert noon.query("select kind from series_gaps where gap_to > %s", latest) == []
+
+
 async def _carry_out(rig: FaultyRig, wanted: Range) -> None:
     """One slice of minutes, past the planner that would cut it at the final horizon."""
     client, database = rig.client(), rig.database
@@ -138,10 +140,12 @@ async def _carry_out(rig: FaultyRig, wanted: Range) -> None:
     clock = EngineClock(database.now())
     presence = Presence(database)
     try:
-        markets = database.run(read_markets, request, client.provider.capabilities, rig.settings, clock.now())
+        markets = database.run(
+            read_markets, request, Roster((client.provider.capabilities,)), rig.settings, clock.now()
+        )
         dispatch = Dispatch(
             database,
-            client,
+            Clients(client),
             rig.settings,
             rig.listener,
             clock=clock,
@@ -149,7 +153,7 @@ async def _carry_out(rig: FaultyRig, wanted: Range) -> None:
             request=request,
         )
         symbols = tuple((symbol.id, symbol.ticker) for symbol in markets[0].symbols)
-        dispatch.enlist(Plan((Slice(symbols, M1, wanted, 1_000.0),)))
+        dispatch.enlist(Plan((Slice(symbols, M1, wanted, 1_000.0, client.provider.capabilities),)))
         await dispatch.carry_out()
     finally:
         presence.close()

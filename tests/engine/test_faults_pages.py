@@ -23,6 +23,7 @@ from tests.engine.honesty import (
     line,
     nothing_is_silently_successful,
 )
+from tests.engine.rig import days
 from tests.engine.test_faults_http import D1, EIGHT, M15, heals, recovers, stops
 
 
@@ -293,6 +294,23 @@ def test_h32_any_order_of_rows_is_sorted(faulty: FaultyRig, timeframe: Timeframe
     faulty.inject("H32", form=form)
 
     recovers(faulty, timeframe)
+
+
+@pytest.mark.parametrize("form", ["descending", "unsorted"])
+@pytest.mark.parametrize("day", [14, 15, 16])
+def test_h32_with_h15_what_a_cut_answer_in_no_order_lacks_is_held(faulty: FaultyRig, form: str, day: int) -> None:
+    """Cut, an answer in no order lacks rows anywhere and not at its end: no bar that it lacks was quiet."""
+    faulty.settings = replace(faulty.settings, gap_attempts=0)
+    session = days(f"2026-09-{day}", f"2026-09-{day + 1}")
+    faulty.exchange.set_faults([line("H32", {"times": 1}, form=form), line("H15", {"times": 1})])
+
+    report = faulty.backfill(["AAPL"], [M15], session)
+
+    nothing_is_silently_successful(faulty, report, M15, session, ["AAPL"])
+    leaves_gaps(report, "missing")
+    faulty.heal()
+    is_complete(faulty.backfill(["AAPL"], [M15], session))
+    assert faulty.holds_the_truth(M15, session, ["AAPL"])
 
 
 def test_h33_a_wrong_first_answer_is_corrected_by_the_next_reading(faulty: FaultyRig) -> None:

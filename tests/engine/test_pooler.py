@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from barfill.core.routing import Roster
 from barfill.core.timeframe import Timeframe
+from barfill.engine.clients import Clients
 from barfill.engine.quota import SharedQuota
 from barfill.engine.report import EXIT_COMPLETE
 from barfill.engine.tick import tick
@@ -26,6 +28,7 @@ from barfill.engine.worker import QueueWorker
 from barfill.simulate import SimulatedExchange
 from barfill.store.database import Database
 from barfill.store.definitions import keep_series
+from barfill.store.queue import enqueue
 from barfill.store.quota import QuotaTerms
 from tests.engine.rig import Collector, Rig, days
 from tests.store.fixtures import short_directory
@@ -88,17 +91,22 @@ def test_two_backfills_at_once_through_the_pooler(rig: Rig) -> None:
 
 
 def test_ticks_and_workers_through_the_pooler(rig: Rig) -> None:
-    """Two workers poll the queue, share one quota, and make complete what is defined; no lock is left."""
+    """
+    Two workers poll the queue, share one quota, and make complete what is defined; no lock is left. Entries there are
+    many of, since a driver prepares a statement only when it has come a few times.
+    """
     rig.database.run(keep_series, TICKERS, [M15, D1], window_days=20)
     client = rig.client()
     capabilities = client.provider.capabilities
     asyncio.run(client.aclose())
-    found = tick(rig.database, capabilities, rig.settings, provider="alpaca", now=rig.database.now())
+    found = tick(rig.database, Roster((capabilities,)), rig.settings, now=rig.database.now())
+    for _ in range(30):
+        rig.database.run(enqueue, found.runs)
 
     async def work() -> None:
         terms = QuotaTerms(provider="alpaca", key_id="0123456789ab", requests_per_minute=10_000, day_budget=None)
         clients = [rig.client(SharedQuota(rig.database, terms)) for _ in range(2)]
-        workers = [QueueWorker(rig.database, one, rig.settings, rig.listener) for one in clients]
+        workers = [QueueWorker(rig.database, Clients(one), rig.settings, rig.listener) for one in clients]
         await asyncio.gather(*(worker.run_until_empty() for worker in workers))
         for one in clients:
             await one.aclose()
@@ -107,7 +115,7 @@ def test_ticks_and_workers_through_the_pooler(rig: Rig) -> None:
     asyncio.run(work())
 
     assert rig.query("select distinct status from job_runs") == [("success",)]
-    again = tick(rig.database, capabilities, rig.settings, provider="alpaca", now=rig.database.now())
+    again = tick(rig.database, Roster((capabilities,)), rig.settings, now=rig.database.now())
     assert again.runs == ()
     _no_lock_is_left(rig.database)
 
@@ -120,7 +128,7 @@ def test_whoever_waits_to_plan_takes_no_connection_from_the_one_who_plans(rig: R
 
     def look(_: int) -> int:
         capabilities = client.provider.capabilities
-        found = tick(rig.database, capabilities, rig.settings, provider="alpaca", now=rig.database.now())
+        found = tick(rig.database, Roster((capabilities,)), rig.settings, now=rig.database.now())
         return len(found.runs)
 
     with ThreadPoolExecutor(4) as four:

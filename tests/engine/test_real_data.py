@@ -20,6 +20,8 @@ REAL = {
     "SPY": ("equity_SPY_m1_2013-10.parquet", days("2013-10-04", "2013-10-12")),
     "AAPL": ("equity_AAPL_m1_2014-06.parquet", days("2014-06-05", "2014-06-10")),
     "GOOG": ("equity_GOOG_m1_2015-12.parquet", days("2015-12-23", "2015-12-29")),
+    "NWSA": ("equity_NWSA_m1_2013-06.parquet", days("2013-06-27", "2013-06-29")),
+    "FOXA": ("equity_FOXA_m1_2013-07.parquet", days("2013-07-01", "2013-07-03")),
     "SHY": ("equity_SHY_m1_2008-03.parquet", days("2008-03-07", "2008-03-11")),
 }
 ASKED = (Timeframe.M1, Timeframe.H1, Timeframe.D1)

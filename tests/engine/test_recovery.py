@@ -12,12 +12,14 @@ from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.engine.recovery import Piece, Recovery, recover, remaining
 from barfill.errors import (
+    AnswerTooLong,
     BadResponse,
     BarfillError,
     ProviderUnavailable,
     RequestTooLong,
     StalePageToken,
     SymbolNotOffered,
+    TooOld,
     TooRecent,
 )
 
@@ -57,12 +59,42 @@ def test_a_lone_bad_symbol_fails() -> None:
 
     assert recover(
         query, UNTOUCHED, SymbolNotOffered("no", symbol=None), horizon=WHOLE.end, is_restart=False
-    ) == Recovery(refused="A")
+    ) == Recovery(refused="A", is_failure=True)
 
 
 def test_a_list_too_long_is_halved() -> None:
     """414 halves the batch."""
     assert len(recovery(RequestTooLong("long")).pieces) == 2
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "days", "middle"), [(Timeframe.M1, 10, 5), (Timeframe.M1, 3, 1), (Timeframe.D1, 1000, 500)]
+)
+def test_an_answer_too_long_has_its_range_halved(timeframe: Timeframe, days: int, middle: int) -> None:
+    """The halves meet at a midnight, the newer one goes first, and together they are the range."""
+    wanted, bound = Range(START, START + timedelta(days=days)), START + timedelta(days=middle)
+    query = BarsQuery(("A",), timeframe, wanted, "sip")
+
+    halved = recover(query, UNTOUCHED, AnswerTooLong("long"), horizon=wanted.end, is_restart=True)
+
+    assert halved == Recovery((Piece(("A",), Range(bound, wanted.end)), Piece(("A",), Range(START, bound))))
+
+
+def test_halving_comes_to_an_end() -> None:
+    """Who calls a few bars too long would call everything so."""
+    for timeframe in (Timeframe.M1, Timeframe.D1):
+        query = BarsQuery(("A",), timeframe, Range(START, START + timedelta(hours=47)), "sip")
+        assert recover(query, UNTOUCHED, AnswerTooLong("long"), horizon=WHOLE.end, is_restart=False).is_failure
+
+
+def test_a_start_too_old_is_cut_to_what_is_offered() -> None:
+    """What is offered goes on apart from what is not; what is wholly older, or refused all the same, fails."""
+    cut = [recovery(TooOld("old", offered_from=START + timedelta(days=day))) for day in (4, 10, 0)]
+
+    bound = START + timedelta(days=4)
+    newer, older = Piece(BATCH.symbols, Range(bound, WHOLE.end)), Piece(BATCH.symbols, Range(START, bound))
+    assert cut[0] == Recovery((newer, older))
+    assert cut[1:] == [Recovery(is_failure=True)] * 2
 
 
 def test_an_end_too_recent_is_cut_to_the_horizon() -> None:

@@ -18,11 +18,12 @@ import pytest
 
 from barfill.core.timeframe import Timeframe
 from barfill.engine.backfill import Backfill
+from barfill.engine.clients import Clients
 from barfill.engine.quota import SharedQuota, key_id_of
 from barfill.engine.report import EXIT_COMPLETE, EXIT_GAPS_REMAIN, BackfillReport
 from barfill.engine.request import BackfillRequest
 from barfill.errors import CredentialsRejected, DailyBudgetSpent, RateLimited, StoreError
-from barfill.simulate import SimulatedExchange
+from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
 from barfill.store.database import Database
 from barfill.store.quota import QuotaTerms, read_meters
 from tests.engine.quota_worker import DAY, KEY, LIMIT, SECRET, WINDOW_S, quota_client
@@ -102,6 +103,24 @@ def test_kills_and_pauses_of_holders_never_lead_over_the_limit(exchange: Simulat
         requests_arrived(exchange, len(exchange.requests) + 3 - kill)
 
     assert fullest_window(exchange) <= LIMIT, f"seed {seed}"
+
+
+def test_a_limit_in_the_headers_is_learned_by_all(database: Database) -> None:
+    """Set to 30 a minute where the provider allows 8 and says so: three clients send 8, and none is refused."""
+    with running_exchange(ExchangeConfig(port=0, requests_per_minute=8)) as exchange:
+
+        async def main() -> None:
+            clients = [quota_client(exchange.alpaca_url, database, limit=30, window_s=60) for _ in range(3)]
+            await clients[0].fetch_page(DAY, None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await asyncio.gather(*(client.fetch_page(DAY, None) for client in clients for _ in range(8)))
+            for client in clients:
+                await client.aclose()
+
+        asyncio.run(main())
+
+        assert [one.status for one in exchange.requests] == [200] * 8
 
 
 def test_one_process_is_told_of_a_refusal_to_another(exchange: SimulatedExchange, database: Database) -> None:
@@ -202,7 +221,7 @@ def test_a_backfill_ends_at_the_budget_of_the_day_and_goes_on_the_next(rig: Rig)
         client = rig.client(quota)
         request = BackfillRequest(tickers=("AAPL",), windows={Timeframe.M1: WEEK})
         try:
-            return await Backfill(rig.database, client, rig.settings, rig.listener).run(request)
+            return await Backfill(rig.database, Clients(client), rig.settings, rig.listener).run(request)
         finally:
             await client.aclose()
 

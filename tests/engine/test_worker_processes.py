@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from barfill.store.queue import enqueue
-from barfill.store.runs import retry_runs
-from torture.scenarios import Measure, freeze
+from barfill.store.runs import claim_run, fail_run, retry_runs
+from barfill.store.workers import Worker
+from torture.freezing import freeze
+from torture.measure import Measure
 from torture.server import Server, own_server
 from torture.verdict import Verdict, judge_the_end, requests_of
 from torture.yard import PATIENCE_S, TICKERS, Yard, open_yard
@@ -86,6 +88,18 @@ def test_a_worker_under_load_ends_in_order(yard: Yard) -> None:
     is_as_the_source(yard)
 
 
+def test_a_sigterm_while_a_worker_starts_is_an_orderly_end(yard: Yard) -> None:
+    """P06: at whatever step of its start the signal comes, a service manager sees no failure."""
+    codes = []
+    for delay_s in (0.05, 0.15, 0.25, 0.35, 0.5, 0.8):
+        child = yard.start("worker", is_spared=True)
+        time.sleep(delay_s)
+        child.process.send_signal(signal.SIGTERM)
+        codes.append(child.process.wait(SOON_S))
+
+    assert set(codes) <= {0, -signal.SIGTERM}
+
+
 def test_a_failing_side_task_is_no_silent_end(yard: Yard) -> None:
     """P05: the library ends its worker quietly as its heartbeat fails; ours begins anew, and works."""
     child = yard.start("worker", is_spared=True)
@@ -110,12 +124,9 @@ def test_a_retry_of_a_run_whose_entry_still_waits_does_no_harm(yard: Yard) -> No
     yard.define(TICKERS[:2])
     ids = [row[0] for row in yard.rows("select id from job_runs order by id")]
     yard.database.run(enqueue, ids)
-    with yard.database.connection() as conn:
-        conn.execute(
-            "update job_runs set status = 'failed', error_code = 'TIMEOUT', finished_at = clock_timestamp() "
-            "where id = %s",
-            [ids[0]],
-        )
+    run = yard.database.run(claim_run, ids[0], Worker("tester", has_lock=False))
+    assert run is not None
+    yard.database.run(fail_run, run.id, run.epoch, error_code="TIMEOUT", reason="read", message="slow")
     assert yard.database.run(retry_runs, ids) == [ids[0]]
     assert len(yard.rows("select 1 from procrastinate_jobs where status = 'todo'")) == 2 * len(ids) + 1
 

@@ -1,37 +1,19 @@
-"""Two paths read a page of bars; they must never differ."""
+"""Pages of many symbols: the two paths read them alike, too."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barfill.core.bars import COLUMN_NAMES
-from barfill.core.ranges import to_us
-from barfill.providers.alpaca_decode import Contents, decode_general, decode_typed
+from barfill.providers.alpaca_decode import decode_general, decode_typed
 from tests.providers.conftest import bars_query
+from tests.providers.test_each_path import LATEST_US, assert_equal, numbers
 
-LATEST_US = to_us(datetime(2024, 6, 1, tzinfo=UTC))
 Row = dict[str, object]
 
-
-def assert_equal(one: Contents, other: Contents) -> None:
-    """All that was read is the same, to the bit."""
-    assert (one.tickers, one.next_token, one.rejected) == (other.tickers, other.next_token, other.rejected)
-    for name in COLUMN_NAMES:
-        left, right = getattr(one.rows, name), getattr(other.rows, name)
-        assert left.dtype == right.dtype
-        assert left.tobytes() == right.tobytes(), name
-
-
-numbers = st.one_of(
-    st.integers(0, 10**6),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.decimals(0, 10**6, places=4, allow_nan=False).map(float),
-)
 stamps = st.datetimes(datetime(1990, 1, 1), datetime(2024, 5, 31)).map(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"))
 good_rows: st.SearchStrategy[Row] = st.fixed_dictionaries(
     {"t": stamps, "o": numbers, "h": numbers, "l": numbers, "c": numbers, "v": numbers},

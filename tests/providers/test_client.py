@@ -62,6 +62,7 @@ async def test_waits_between_attempts_double_with_full_jitter(exchange: Exchange
 
     assert len(bench.waits) == 4
     assert all(0 <= wait_s <= 2**n for n, (wait_s, _) in enumerate(bench.waits))
+    assert sum(wait_s for wait_s, _ in bench.waits) > 0
     assert bench.clock.slept_s == [wait_s for wait_s, _ in bench.waits]
 
 

@@ -220,6 +220,33 @@ def test_a_hold_delays_without_a_probe() -> None:
     assert run_virtually(main()) == pytest.approx([20, 20, 20])
 
 
+@pytest.mark.parametrize("under_way", [0, 5])
+def test_a_limit_that_is_told_takes_places_away(under_way: int) -> None:
+    """Three in a window instead of ten, also where more are under way when it is told."""
+
+    async def main() -> list[float]:
+        quota = virtual_quota(10)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        started: list[float] = []
+
+        async def caller() -> None:
+            async with quota.slot():
+                started.append(loop.time() - start)
+                await asyncio.sleep(1)
+
+        before = [asyncio.create_task(caller()) for _ in range(under_way)]
+        await asyncio.sleep(0)
+        await quota.learn(3)
+        await asyncio.gather(*before, *(caller() for _ in range(6)))
+        return started[under_way:]
+
+    started = run_virtually(main())
+    window = 61.1
+    first = window if under_way else 0.0
+    assert started == pytest.approx([first] * 3 + [first + window] * 3)
+
+
 def test_a_caller_that_gives_up_takes_no_slot() -> None:
     """A task cancelled while it waits leaves the limit to the others."""
 

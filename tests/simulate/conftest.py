@@ -52,6 +52,54 @@ def client(exchange: SimulatedExchange) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def massive(exchange: SimulatedExchange) -> Iterator[httpx.Client]:
+    """An HTTP client of Massive with a key."""
+    headers = {"Authorization": "Bearer k"}
+    with httpx.Client(base_url=exchange.massive_url, headers=headers, timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def tradier(exchange: SimulatedExchange) -> Iterator[httpx.Client]:
+    """An HTTP client of Tradier with a token, who accepts JSON."""
+    headers = {"Authorization": "Bearer k", "Accept": "application/json"}
+    with httpx.Client(base_url=exchange.tradier_url, headers=headers, timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def finnhub(exchange: SimulatedExchange) -> Iterator[httpx.Client]:
+    """An HTTP client of Finnhub with a token."""
+    headers = {"X-Finnhub-Token": "k"}
+    url = f"{exchange.finnhub_url}/api/v1"
+    with httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def aggs(massive: httpx.Client) -> Ask:
+    """Ask Massive for a range of bars: a ticker, and the rest of the path behind it."""
+
+    def aggs(ticker: str = "AAPL", window: str = "1/day/2026-08-10/2026-08-12", **params: Any) -> httpx.Response:
+        return massive.get(f"/v2/aggs/ticker/{ticker}/range/{window}", params=params)
+
+    return aggs
+
+
+@pytest.fixture
+def drain_aggs(aggs: Ask, massive: httpx.Client) -> Callable[..., list[dict[str, Any]]]:
+    """Follow next_url of a range to the end and give its pages."""
+
+    def drain(*names: str, pages_max: int = 800, **params: Any) -> list[dict[str, Any]]:
+        pages = [aggs(*names, **params).json()]
+        while len(pages) < pages_max and "next_url" in pages[-1]:
+            pages.append(massive.get(pages[-1]["next_url"]).json())
+        return pages
+
+    return drain
+
+
+@pytest.fixture
 def ask(client: httpx.Client) -> Ask:
     """Ask for bars: by default three sessions of daily bars of AAPL and MSFT."""
 

@@ -11,7 +11,7 @@ from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.requests import StockBarsRequest
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import AssetStatus
+from alpaca.trading.enums import AssetClass, AssetStatus
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest
 
 from barfill.simulate import SimulatedExchange
@@ -121,7 +121,8 @@ def test_assets_are_read(trading: Any) -> None:
 
     assert asset.symbol == "BRK.B"
     assert trading.get_asset(asset.id) == asset
-    assert len(trading.get_all_assets()) == 60
+    assert len(trading.get_all_assets()) == 60 + 4
+    assert trading.get_asset("BTCUSD").asset_class == AssetClass.CRYPTO
     assert [each.symbol for each in inactive] == ["GONE"]
     with pytest.raises(APIError) as raised:
         trading.get_asset("NOSUCH")

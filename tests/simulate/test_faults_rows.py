@@ -272,3 +272,27 @@ def test_d23_only_where_now_is_asked_for(rows: Rows, spoil: Spoil) -> None:
     spoil("D23")
 
     assert rows() == right
+
+
+def test_d20_rows_between_two_stamps_are_missing(rows: Rows, spoil: Spoil) -> None:
+    """All rows from one stamp up to another, excluded, are left out; a page that has none of them is whole."""
+    right = rows(**MINUTES)
+    spoil("D20", at="2026-08-12T15:30:00Z", until="2026-08-12T15:40:00Z")
+    between = rows(**MINUTES)
+    spoil("D20", at="2026-01-12T15:30:00Z", until="2026-01-12T15:40:00Z")
+
+    assert between == [row for row in right if not "2026-08-12T15:30:00Z" <= row["t"] < "2026-08-12T15:40:00Z"]
+    assert len(between) == len(right) - 10
+    assert rows(**MINUTES) == right
+
+
+def test_d04_a_row_of_a_stamp_is_broken(rows: Rows, spoil: Spoil, exchange: SimulatedExchange) -> None:
+    """The row of a stamp, and no other; a page without it does not count."""
+    right = rows(**MINUTES)
+    spoil("D04", {"times": 1}, at="2026-08-12T15:30:00Z")
+    rows(symbols="AAPL", timeframe="1Day", start="2026-08-10", end="2026-08-12")
+    broken = rows(**MINUTES)
+
+    assert [new["t"] for new, old in zip(broken, right, strict=True) if new != old] == ["2026-08-12T15:30:00Z"]
+    assert [row["t"] for row in broken if row["h"] < row["l"]] == ["2026-08-12T15:30:00Z"]
+    assert exchange.requests[-1].fault == "D04"

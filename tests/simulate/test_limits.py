@@ -7,23 +7,57 @@ import httpx
 import pytest
 
 from barfill.simulate import ExchangeConfig, SimulatedExchange, running_exchange
-from barfill.simulate.ledger import RequestLimit
+from barfill.simulate.limits import SECOND_S, Limit, SlidingWindow, StartedWindow
 
 KEYS = {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
 
 
 def test_a_minute_holds_as_many_requests_as_allowed() -> None:
     """In no sliding 60 seconds are more requests let through than allowed, and the first leaves after 60 seconds."""
-    limit = RequestLimit(3)
+    limit = Limit(SlidingWindow(3))
 
     verdicts = [limit.take(at_s).is_allowed for at_s in (0.0, 10.0, 20.0, 59.9, 60.0, 60.1, 70.0, 70.1)]
 
     assert verdicts == [True, True, True, False, True, False, True, False]
 
 
+def test_a_second_holds_as_many_requests_as_allowed() -> None:
+    """Beside the minute's limit one of any second, which is told to reset when the oldest leaves it."""
+    limit = Limit(SlidingWindow(5), SlidingWindow(2, SECOND_S))
+
+    taken = [limit.take(at_s) for at_s in (0.0, 0.5, 0.9, 1.0, 1.4, 1.5, 2.0, 3.0)]
+
+    assert [one.is_allowed for one in taken] == [True, True, False, True, False, True, True, False]
+    assert [one.resets_at_s for one in (taken[2], taken[7])] == [1.0, 60.0]
+    assert limit.was_exceeded
+
+
+def test_a_window_begins_with_its_first_request() -> None:
+    """It ends a minute later for all of them; around its end twice as many come through in a sliding minute."""
+    limit = Limit(StartedWindow(2))
+
+    taken = [limit.take(at_s) for at_s in (10.0, 69.0, 69.5, 70.0, 71.0, 200.0)]
+
+    assert [one.is_allowed for one in taken] == [True, True, False, True, True, True]
+    assert [one.remaining for one in taken] == [1, 0, 0, 1, 0, 1]
+    assert [one.resets_at_s for one in taken] == [70.0, 70.0, 70.0, 130.0, 130.0, 260.0]
+    assert (limit.max_in_any_60s, limit.was_exceeded) == (4, True)
+
+
+def test_requests_can_be_weighed() -> None:
+    """What a request costs counts in every window, and one that is refused leaves room for a lighter one."""
+    limit = Limit(SlidingWindow(10), SlidingWindow(6, SECOND_S))
+
+    taken = [limit.take(at_s, cost) for at_s, cost in ((0.0, 4), (0.1, 4), (0.2, 2), (1.5, 5), (2.6, 1), (60.0, 5))]
+
+    assert [one.is_allowed for one in taken] == [True, False, True, False, True, True]
+    assert [one.remaining for one in taken] == [6, 6, 4, 4, 3, 2]
+    assert limit.max_in_any_60s == 17
+
+
 def test_the_fullest_minute_is_remembered() -> None:
     """max_in_any_60s counts arrivals, refused ones included, over the fullest sliding minute."""
-    limit = RequestLimit(2)
+    limit = Limit(SlidingWindow(2))
 
     for at_s in (0.0, 50.0, 59.0, 61.0, 200.0):
         limit.take(at_s)

@@ -31,10 +31,13 @@ def test_assets_can_be_filtered(client: httpx.Client) -> None:
     inactive = client.get("/v2/assets", params={"status": "inactive"}).json()
     active = client.get("/v2/assets", params={"status": "active", "asset_class": "us_equity"}).json()
 
-    assert len(everything) == 60
+    crypto = client.get("/v2/assets", params={"asset_class": "crypto"}).json()
+
+    assert len(everything) == 60 + 4
     assert [asset["symbol"] for asset in inactive] == ["GONE"]
     assert len(active) == 59
-    assert client.get("/v2/assets", params={"asset_class": "crypto"}).json() == []
+    assert [asset["symbol"] for asset in crypto] == ["BTC/USD", "DUST/USD", "ETH/USD", "SOL/USD"]
+    assert client.get("/v2/assets/BTC%2FUSD").json() == client.get("/v2/assets/BTCUSD").json() == crypto[0]
     assert {asset["exchange"] for asset in client.get("/v2/assets", params={"exchange": "ARCA"}).json()} == {"ARCA"}
     assert client.get("/v2/assets", params={"status": "dead"}).status_code == 422
 
@@ -44,7 +47,7 @@ def test_a_symbol_is_no_asset_before_its_listing(client: httpx.Client, exchange:
     exchange.set_clock(datetime(2026, 5, 15, tzinfo=UTC))
 
     assert client.get("/v2/assets/NEWC").status_code == 404
-    assert len(client.get("/v2/assets").json()) == 59
+    assert len(client.get("/v2/assets").json()) == 59 + 4
 
 
 def test_the_calendar_lists_open_days(client: httpx.Client) -> None:

@@ -169,3 +169,42 @@ def test_a_folder_without_bars_is_refused(tmp_path: Path) -> None:
         replaying(tmp_path)
     with pytest.raises(InvalidInput, match="no folder"):
         replaying(tmp_path / "missing")
+
+
+def test_massive_serves_the_same_files(tmp_path: Path) -> None:
+    """Its bars of minutes are the file's own, hours are made of them, and the free plan's wall holds for old files."""
+    bars(minutes(90)).write_parquet(tmp_path / "equity_ABC_m1_2024-03.parquet")
+    config = ExchangeConfig(port=0, replay=tmp_path, plan="paid")
+
+    with running_exchange(config) as exchange:
+        url = f"{exchange.massive_url}/v2/aggs/ticker/ABC/range"
+        span, key = "2024-03-05/2024-03-05", {"apiKey": "k"}
+        rows = httpx.get(f"{url}/1/minute/{span}", params=key).json()["results"]
+        hours = httpx.get(f"{url}/1/hour/{span}", params=key).json()
+        tickers = httpx.get(f"{exchange.massive_url}/v3/reference/tickers", params=key).json()["results"]
+    with running_exchange(ExchangeConfig(port=0, replay=tmp_path)) as exchange:
+        url = f"{exchange.massive_url}/v2/aggs/ticker/ABC/range"
+        refused = httpx.get(f"{url}/1/minute/{span}", params=key)
+
+    assert (rows[0]["t"], rows[0]["o"], rows[0]["v"]) == (int(OPEN.timestamp() * 1000), 100, 1000)
+    assert len(rows) == hours["queryCount"] == 90
+    assert [row["v"] for row in hours["results"]] == [
+        sum(1000 + n for n in range(30)), sum(1000 + n for n in range(30, 90)),
+    ]  # fmt: skip
+    assert [row["ticker"] for row in tickers] == ["ABC"]
+    assert refused.status_code == 403
+
+
+def test_massive_makes_do_with_coarser_files(tmp_path: Path) -> None:
+    """Where there are no minutes the file's own bars are the base."""
+    quarters = [OPEN + timedelta(minutes=15 * n) for n in range(8)]
+    bars(quarters).write_parquet(tmp_path / "equity_ABC_m15_2024-03.parquet")
+
+    with running_exchange(ExchangeConfig(port=0, replay=tmp_path, plan="paid")) as exchange:
+        url = f"{exchange.massive_url}/v2/aggs/ticker/ABC/range"
+        counts = [
+            httpx.get(f"{url}/{window}/2024-03-05/2024-03-05", params={"apiKey": "k"}).json()["resultsCount"]
+            for window in ("15/minute", "1/hour", "1/day", "1/minute")
+        ]
+
+    assert counts == [8, 3, 1, 0]

@@ -45,6 +45,7 @@ def test_a_taken_port_is_an_error() -> None:
         {"requests_per_minute": 0},
         {"start_clock": datetime(2026, 1, 1)},
         {"wrong_key_status": 500},
+        {"next_url_host": "other"},
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
@@ -86,13 +87,26 @@ def test_serve_announces_and_counts(number: signal.Signals) -> None:
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     assert process.stdout is not None
-    lines = [process.stdout.readline().strip() for _ in range(4)]
+    lines = [process.stdout.readline().strip() for _ in range(13)]
     url = lines[1].removeprefix("export ALPACA_BASE_URL=")
     httpx.get(f"{url}/v2/clock", headers={"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"})
     process.send_signal(number)
     rest, _ = process.communicate(timeout=20)
 
     assert url.endswith("/alpaca")
-    assert lines[2:] == ["export ALPACA_API_KEY=sim-key", "export ALPACA_API_SECRET=sim-secret"]
+    assert lines[2:] == [
+        "export ALPACA_API_KEY=sim-key",
+        "export ALPACA_API_SECRET=sim-secret",
+        f"export MASSIVE_BASE_URL={url.removesuffix('/alpaca')}/massive",
+        "export MASSIVE_API_KEY=sim-key",
+        f"export TRADIER_BASE_URL={url.removesuffix('/alpaca')}/tradier",
+        "export TRADIER_API_TOKEN=sim-key",
+        f"export FINNHUB_BASE_URL={url.removesuffix('/alpaca')}/finnhub",
+        "export FINNHUB_API_KEY=sim-key",
+        *(
+            f"export {name.upper()}_BASE_URL={url.removesuffix('/alpaca')}/{name}"
+            for name in ("binance", "coinbaseexchange", "kraken")
+        ),
+    ]
     assert process.returncode == 0
     assert rest.splitlines() == ["# 1 requests", "#   clock: 1 x 200", "# at most 1 in any 60 s, 200 allowed"]

@@ -11,12 +11,28 @@ import pytest
 from barfill.errors import InvalidInput
 from barfill.simulate import SimulatedExchange, fault_table, random_script
 from barfill.simulate.faults import FaultScript, catalogue
+from barfill.simulate.faults.script import ENDPOINTS
 
 Ask = Callable[..., httpx.Response]
 EXPECTED = (
     [f"H{n:02d}" for n in (1, 2, 3, 4, 5, 6, *range(8, 19), *range(20, 25), *range(26, 35)) if n not in {7, 19, 25}]
-    + [f"D{n:02d}" for n in (*range(1, 9), *range(11, 19), 20, 23)]
+    + [f"D{n:02d}" for n in (*range(1, 9), *range(11, 19), 20, 23, 24, 25)]
+    + ["T07"]
 )  # fmt: skip
+
+
+#: Without what needs several symbols in a request, or a bar on the newest trades.
+MASSIVE = (set(EXPECTED) - {"H06", "H09", "H34"}) | {"H07", "H19", "H25", "D26", "D27"}
+
+
+#: Without what needs pages, several symbols, or a symbol or a count in the answer.
+PAGELESS = (set(EXPECTED) - {"H06", "H09", "H13", *(f"H{n}" for n in range(20, 25)), "H27", "H34"}) | {"H19"}
+#: Days are dates, so no stamp of theirs can be wrong.
+TRADIER = PAGELESS - {"D15"} | {"V01", "V02", "V03", "V04"}
+FINNHUB = PAGELESS | {"H07", "D26", "V05", "V06", "V07", "V08"}
+#: Without keys, sessions, adjustment and, but for Kraken, a vwap and the symbol in the answer.
+VENUE = PAGELESS - {"H05", "H29", "D06", "D07", "D08", "D15", "D16", "D17", "D23", "T07"} | {"D33"}
+KRAKEN = VENUE | {"D07", "H27"}
 
 
 def statuses(ask: Ask, count: int, **params: Any) -> list[int]:
@@ -24,9 +40,31 @@ def statuses(ask: Ask, count: int, **params: Any) -> list[int]:
 
 
 def test_the_catalogue_is_complete() -> None:
-    """Every fault that Alpaca can produce has an entry, and the table has a line for each."""
+    """Every fault that a vendor can produce has an entry, and the table has a line for each."""
     assert set(catalogue()) == set(EXPECTED)
-    assert all(f"| {id_} |" in fault_table() for id_ in EXPECTED)
+    assert set(catalogue("massive")) == MASSIVE
+    assert set(catalogue("tradier")) == TRADIER
+    assert set(catalogue("finnhub")) == FINNHUB
+    assert set(catalogue("binance")) == set(catalogue("coinbaseexchange")) == VENUE
+    assert set(catalogue("kraken")) == KRAKEN
+    assert set(catalogue(None)) == MASSIVE | set(EXPECTED) | TRADIER | FINNHUB | {"D33"}
+    assert all(f"| {id_} |" in fault_table() for id_ in catalogue(None))
+
+
+def test_scripts_know_the_endpoints_of_each_vendor(exchange: SimulatedExchange) -> None:
+    """What a match may name are the endpoints that there are."""
+    there = {vendor.name: {route.endpoint for route in vendor.routes} for vendor, _ in exchange.counters}
+
+    assert {vendor: set(names) for vendor, names in ENDPOINTS.items()} == there
+
+
+def test_a_line_without_a_provider_is_for_all_that_can(exchange: SimulatedExchange, ask: Ask, aggs: Ask) -> None:
+    """The same line fires on every vendor, one of a single vendor's faults on that one only."""
+    exchange.set_faults([{"fault": "H04"}])
+    assert [ask().status_code, aggs().status_code] == [503, 503]
+
+    exchange.set_faults([{"fault": "H07"}, {"fault": "H04", "match": {"provider": "alpaca"}}])
+    assert [ask().status_code, aggs().status_code] == [503, 403]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +153,8 @@ def test_scripts_come_over_http(exchange: SimulatedExchange, ask: Ask) -> None:
     ("line", "part"),
     [
         ({"fault": "H99"}, "Use one of D01"),
-        ({"fault": "H07"}, "unknown to /alpaca"),
+        ({"fault": "H07", "match": {"provider": "alpaca"}}, "unknown to /alpaca. Use one of D01"),
+        ({"fault": "H34", "match": {"provider": "massive"}}, "unknown to /massive. Use one of D01"),
         ({"fault": "H01", "args": {"secs": 1}}, "Its args are: header, seconds"),
         ({"fault": "H01", "args": {"header": "x"}}, "Use one of retry_after, http_date, reset_s, reset_ms"),
         ({"fault": "H01", "args": {"seconds": "3"}}, "use that type"),
@@ -167,3 +206,54 @@ def test_everything_at_once_never_breaks_the_exchange(exchange: SimulatedExchang
     assert len(exchange.requests) == 120
     exchange.set_faults([])
     assert ask().json()["bars"].keys() == {"AAPL", "MSFT"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_at_once_never_breaks_massive(exchange: SimulatedExchange, massive: httpx.Client, seed: int) -> None:
+    """As above, for the other vendor: ranges, grouped days and splits."""
+    lines = random_script(seed=seed, count=120, rate=0.05, seconds_max=0.02, vendor="massive")
+    exchange.set_faults([line for line in lines if line["args"].get("form") not in {"gzip_bomb", "endless"}])
+    first = "/v2/aggs/ticker/AAPL/range/1/day/2026-08-03/2026-08-12?limit=3"
+    others = "/v2/aggs/grouped/locale/us/market/stocks/2026-08-12", "/v3/reference/splits"
+
+    path = first
+    for number in range(120):
+        with contextlib.suppress(httpx.TransportError, httpx.InvalidURL, ValueError, RecursionError):
+            answer = massive.get(others[number % 2] if number % 5 == 0 else path)
+            following = answer.json().get("next_url", "") if answer.status_code == 200 else ""
+            path = following if following.startswith(str(massive.base_url)) else first
+
+    assert len(exchange.requests) == 120
+    exchange.set_faults([])
+    assert massive.get(first).json()["resultsCount"] == 3
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("vendor", ["tradier", "finnhub"])
+def test_everything_at_once_never_breaks_those_without_pages(
+    request: pytest.FixtureRequest, exchange: SimulatedExchange, vendor: str, seed: int
+) -> None:
+    """As above: bars of minutes and days, and events."""
+    client: httpx.Client = request.getfixturevalue(vendor)
+    lines = random_script(seed=seed, count=120, rate=0.05, seconds_max=0.02, vendor=vendor)
+    exchange.set_faults([line for line in lines if line["args"].get("form") not in {"gzip_bomb", "endless"}])
+    paths = {
+        "tradier": (
+            "/v1/markets/history?symbol=AAPL&start=2026-08-03&end=2026-08-12",
+            "/v1/markets/timesales?symbol=AAPL&interval=5min&start=2026-08-14&end=2026-08-14 11:00",
+            "/v1/markets/quotes?symbols=AAPL",
+        ),
+        "finnhub": (
+            "/stock/candle?symbol=AAPL&resolution=D&from=1785715200&to=1786492800",
+            "/stock/candle?symbol=AAPL&resolution=60&from=1786665600&to=1786752000",
+            "/stock/split?symbol=GE",
+        ),
+    }[vendor]
+
+    for number in range(120):
+        with contextlib.suppress(httpx.TransportError):
+            assert client.get(paths[number % 3]).status_code != 500 or exchange.requests[-1].fault
+
+    assert len(exchange.requests) == 120
+    exchange.set_faults([])
+    assert client.get(paths[0]).status_code == 200

@@ -21,6 +21,7 @@ from barfill.store.migrate import MIGRATIONS, migrate
 from barfill.store.pages import write_derived
 from barfill.store.series import read_series
 from barfill.store.symbols import NewSymbol, add_symbols, find_symbols
+from barfill.store.writes import GapRecord
 from tests.store.builders import add, minutes, query, stored_closes, write
 from tests.store.fixtures import empty_database
 
@@ -55,6 +56,23 @@ def test_writers_of_the_same_keys_do_not_deadlock(database: Database) -> None:
     assert len(stored_closes(database)) == 3 * len(series)
 
 
+def test_series_are_locked_in_the_order_of_their_ids(database: Database) -> None:
+    """
+    S01: a writer that waits for the second of two series has the first one already.
+    """
+    first, second = add(database, "A", "B")
+    database.run(write_derived, write({}, dict.fromkeys([first, second], minutes(0, 1))))
+    one = "select symbol_id from series where symbol_id = %s for update"
+
+    with ThreadPoolExecutor(1) as pool, database.connection() as conn, conn.transaction():
+        conn.execute(one, [second])
+        pool.submit(database.run, write_derived, write({}, dict.fromkeys([second, first], minutes(1, 2))))
+        _wait_for(database, "select 1 from pg_stat_activity where wait_event_type = 'Lock'")
+        free = query(database, f"{one} skip locked", first)
+
+    assert free == []
+
+
 def test_no_proof_is_lost_between_writers(database: Database) -> None:
     """
     S12: eight writers with 25 ranges each into one series leave 200 ranges covered.
@@ -70,6 +88,22 @@ def test_no_proof_is_lost_between_writers(database: Database) -> None:
 
     covered = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1].covered
     assert covered == Ranges(minutes(at, at + 1) for at in range(0, 400, 2))
+
+
+def test_one_writer_per_series_at_a_time(database: Database) -> None:
+    """
+    Eight writers that find the same gap in one series, ten times each: one gap on record, asked for 80 times.
+    """
+    (a,) = add(database, "A")
+    gap = GapRecord(symbol_id=a, range=minutes(0, 3), expected_bars=3, kind="missing", reason="absent")
+
+    def find(_writer: int) -> None:
+        for _ in range(10):
+            database.run(write_derived, write({}, gaps=[gap]))
+
+    in_threads(find)
+
+    assert query(database, "select kind, attempts from series_gaps") == [("missing", 10 * WRITERS)]
 
 
 def test_seventy_thousand_symbols_in_a_condition(database: Database) -> None:

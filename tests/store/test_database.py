@@ -104,6 +104,17 @@ def test_transaction_leaves_no_setting_behind(database: Database) -> None:
         assert conn.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
 
 
+def test_no_statement_is_prepared(database: Database) -> None:
+    """
+    S09: however often a statement comes, nothing stays in the session: behind a pooler the next one is another's.
+    """
+    with database.connection() as conn:
+        for number in range(20):
+            conn.execute("select %s::integer", [number])
+
+        assert conn.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
+
+
 def test_connections_are_kept_and_bounded(database: Database) -> None:
     """
     The same connection serves one user after the other, and no more are open at once than allowed.
@@ -152,7 +163,7 @@ def test_failed_block_leaves_a_clean_connection(database: Database) -> None:
         ("25006", "StoreReadOnly"),
         ("42501", "StoreReadOnly"),
         ("57P01", "StoreUnavailable"),
-        ("53300", "StoreUnavailable"),
+        ("53300", "StoreCrowded"),
         ("25P03", "StoreUnavailable"),
         ("40P01", "StoreUnavailable"),
         ("22P02", "StoreError"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -25,16 +26,20 @@ from barfill.store.definitions import (
     keep_batches,
     keep_series,
     list_definitions,
+    overlapping_batches,
     remove_definitions,
     seed_series,
     split_batches,
 )
+from barfill.store.migrate import migrations
 from barfill.store.runs import NewRun, create_runs
+from barfill.store.sessions import fill_sessions
 from barfill.store.symbols import NewSymbol, add_symbols, deactivate_symbols, sync_sessions
 from barfill.store.watchlists import add_to_watchlist, create_watchlist
 from tests.core.strategies import ranges_values
 from tests.core.test_timeframe import SPELLINGS
 from tests.store.builders import add, minutes, query
+from tests.store.fixtures import empty_database
 
 M15, D1, W1 = Timeframe.M15, Timeframe.D1, Timeframe.W1
 SEED = "select seed_intraday_backfill_job(%s, %s)"
@@ -114,6 +119,40 @@ def test_batches_hold_every_symbol_once_and_are_numbered(database: Database) -> 
     assert {one.priority for one in found} == {5}
 
 
+def test_new_batches_replace_those_that_hold_nothing_else(database: Database) -> None:
+    """
+    One more symbol moves all borders; at other timeframes, and where other symbols are in it, a batch stays.
+    """
+    add(database, *"ABCDEFX")
+    database.run(keep_batches, ["C", "D", "E", "F"], [D1, W1], batch_size=2)
+    database.run(keep_batches, ["F", "X"], [D1], batch_size=2)
+
+    done = database.run(keep_batches, ["A", "C", "D", "E", "F"], [D1], batch_size=2)
+
+    assert done == Defined(3, 0, replaced=2)
+    found = [one for one in database.run(list_definitions) if one.timeframe is D1]
+    assert sorted(one.symbols for one in found) == [("A", "C"), ("D", "E"), ("F",), ("F", "X")]
+    assert len(database.run(list_definitions, timeframes=[W1])) == 2
+    (other,) = (one.id for one in found if one.symbols == ("F", "X"))
+    assert database.run(overlapping_batches, ["A", "C", "D", "E", "F"], [D1]) == [other]
+
+
+def test_batches_of_a_watchlist_are_replaced_as_a_whole(database: Database) -> None:
+    """
+    Who has left the watchlist is no longer fetched on its behalf; batches of another one stay.
+    """
+    add(database, *"ABCDE")
+    for name in ("tech", "all"):
+        database.run(create_watchlist, name)
+    database.run(keep_batches, ["C", "E"], [D1], watchlist="all")
+    database.run(keep_batches, ["A", "B", "C", "D"], [D1], batch_size=2, watchlist="tech")
+
+    done = database.run(keep_batches, ["B", "C", "E"], [D1], batch_size=2, watchlist="tech")
+
+    assert done == Defined(2, 0, replaced=2)
+    assert sorted(one.symbols for one in database.run(list_definitions)) == [("B", "C"), ("C", "E"), ("E",)]
+
+
 def test_batches_of_nothing_are_refused() -> None:
     """
     No symbols are no batches; a batch size below one is an error.
@@ -137,10 +176,17 @@ def test_batches_of_nothing_are_refused() -> None:
         ("symbols_array, batch_number", "'[\"A\"]', 1", "batch_number_is_within_total"),
         ("symbol, window_days", "'A', 0", "window_is_within_bounds"),
         ("symbol, priority", "'A', 1001", "priority_is_within_bounds"),
-        ("symbol, job_type", "'A', 'fetch_all'", "job_type_is_known"),
+        ("symbol, job_type", "'A', 'fetch_all'", "job_type_(is_known|fits_timeframe)"),
+        ("symbol, job_type", "'A', 'fetch_intraday'", "job_type_fits_timeframe"),
         ("symbol", "'NOPE'", "job_definitions_symbol_fkey"),
         ("symbol", "'TWICE'", "one_definition_per_series"),
         ("symbols_array", "'[\"TWICE\"]'", "same_batch_only_once"),
+        ("symbols_array", '\'["A", "NOPE"]\'', "Symbol 'NOPE' of the batch is not on record"),
+        (
+            "symbols_array",
+            "'[\"a\"]'",
+            "Write tickers in upper case, and add what is new before: barfill symbols add A",
+        ),
     ],
 )
 def test_the_table_keeps_its_rules(database: Database, columns: str, values: str, constraint: str) -> None:
@@ -171,6 +217,70 @@ def test_definitions_follow_their_symbol_and_know_when_they_changed(database: Da
     assert database.run(list_definitions, ticker="FB") == []
 
 
+def test_the_type_of_a_definition_follows_its_timeframe(database: Database) -> None:
+    """
+    Without being named, and when the timeframe is changed.
+    """
+    add(database, "A")
+    query(database, "insert into job_definitions (symbol, timeframe) values ('A', 'm1')")
+
+    query(database, "update job_definitions set timeframe = 'w1'")
+
+    assert [one.job_type for one in database.run(list_definitions)] == ["fetch_historical"]
+    with pytest.raises(StoreError, match="job_type_fits_timeframe"):
+        query(database, "update job_definitions set job_type = 'fetch_intraday'")
+
+
+def test_batches_follow_their_symbols(database: Database) -> None:
+    """
+    Renamed members are named anew, in order; removed ones leave, and a batch that is empty then, or there twice, goes.
+    """
+    add(database, "FB", "GOOG", "MSFT", "SPY")
+    database.run(keep_batches, ["FB", "MSFT", "SPY"], [D1])
+    database.run(keep_batches, ["GOOG", "SPY"], [D1])
+    database.run(keep_batches, ["GOOG"], [D1, W1])
+
+    query(database, "update symbols set ticker = 'Z' || ticker where ticker in ('FB', 'MSFT')")
+    renamed = [one.symbols for one in database.run(list_definitions)]
+    query(database, "delete from symbols where ticker in ('SPY', 'ZMSFT')")
+    removed = [(one.symbols, one.timeframe) for one in database.run(list_definitions)]
+    query(database, "delete from symbols")
+
+    assert renamed == [("SPY", "ZFB", "ZMSFT"), ("GOOG", "SPY"), ("GOOG",), ("GOOG",)]
+    assert removed == [(("ZFB",), D1), (("GOOG",), D1), (("GOOG",), W1)]
+    assert database.run(list_definitions) == []
+
+
+def test_batches_of_before_are_brought_in_step(server_url: str) -> None:
+    """
+    What they name in any case, twice or without its being on record is named once, and looked up at the next look.
+    """
+    with empty_database(server_url) as database:
+        for one in migrations()[:8]:
+            query(database, one.sql.decode())
+        query(database, "insert into symbols (ticker) values ('AAPL')")
+        for batch in ("aapl", "AAPL", "A..B"), ("AAPL",), ("ZZZZ",), ("a b",):
+            query(
+                database,
+                "insert into job_definitions (symbols_array, timeframe) values (%s, 'd1')",
+                json.dumps(batch),
+            )
+        query(
+            database,
+            "insert into job_definitions (symbol, timeframe, job_type) values ('AAPL', 'm1', 'fetch_historical')",
+        )
+        query(database, migrations()[8].sql.decode())
+
+        assert query(database, "select job_type from job_definitions where symbol = 'AAPL'") == [("fetch_intraday",)]
+
+        batches = "select symbols_array from job_definitions where symbol is null order by id"
+        assert query(database, batches) == [(["AAPL"],), (["ZZZZ"],)]
+        assert query(database, "select ticker from symbols where confirmed_at is null order by ticker") == [
+            ("AAPL",),
+            ("ZZZZ",),
+        ]
+
+
 def test_definitions_are_switched_and_removed(database: Database) -> None:
     """
     Only what changes is told; a run of a removed definition stays and says of none.
@@ -185,7 +295,7 @@ def test_definitions_are_switched_and_removed(database: Database) -> None:
         range=minutes(0, 60),
         provider="alpaca",
         feed="sip",
-        job_def_id=first,
+        job_def_ids=(first,),
     )
     (run_id,) = database.run(create_runs, [run])
     shown = {one.id: (one.last_run_id, one.last_run_status) for one in database.run(list_definitions)}
@@ -233,14 +343,13 @@ def test_the_listing_is_filtered(database: Database) -> None:
 
 def test_due_are_enabled_definitions_with_their_active_symbols(database: Database) -> None:
     """
-    The most urgent first; symbols that are off or unknown are passed over, and a definition of none of them is not due.
+    The most urgent first; symbols that are off are passed over, and a definition of none that is on is not due.
     """
     a, _, c = add(database, "A", "OFF", "C")
     database.run(deactivate_symbols, ["OFF"])
     database.run(keep_series, ["A", "OFF"], [M15])
     database.run(keep_series, ["C"], [D1], priority=PRIORITY_OF_CHARTS)
     database.run(keep_batches, ["A", "OFF", "C"], [W1], priority=1, window_days=30)
-    query(database, "update job_definitions set symbols_array = symbols_array || '[\"GONE\"]' where timeframe = 'w1'")
     query(database, "insert into job_definitions (symbol, timeframe, enabled) values ('A', 'h1', false)")
 
     due = database.run(due_definitions)
@@ -459,10 +568,35 @@ def test_days_and_weeks_count_by_their_label(database: Database) -> None:
     assert unfinished == []
 
 
+def test_gaps_of_a_symbol_that_is_new_hold_open_time_only(database: Database) -> None:
+    """
+    A symbol that SQL has just written lacks the sessions of its window, and no nights; before any backfill.
+    """
+    query(database, "insert into symbols (ticker) values ('A')")
+
+    ((_, _, hours),) = gaps_of(database, "A", "15m", 4, HALF_DAY + timedelta(days=2))
+
+    assert hours == 10.0
+
+
+def test_sessions_of_calendars_in_use_are_filled_once(database: Database) -> None:
+    """
+    XNYS is there from the start; one that a symbol names comes with the next command, and a name that is none is
+    passed over.
+    """
+    assert database.run(fill_sessions) == ()
+    database.run(add_symbols, [NewSymbol("VOD", calendar="XLON"), NewSymbol("A", calendar="NOPE")])
+
+    assert database.run(fill_sessions) == ("XLON",)
+
+    assert query(database, "select distinct calendar from sessions order by 1") == [("XLON",), ("XNYS",)]
+
+
 def test_around_the_clock_everything_counts(database: Database) -> None:
     """
     Crypto, and any calendar whose sessions are not on record: a gap is never silent.
     """
+    query(database, "delete from sessions")
     database.run(add_symbols, [NewSymbol("BTC/USD", asset_type="crypto"), NewSymbol("A")])
     start, until = HALF_DAY - timedelta(days=2), HALF_DAY + timedelta(hours=1, minutes=20)
 

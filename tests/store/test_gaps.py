@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from barfill.core.ranges import Range, Ranges
+from barfill.core.ranges import Range, Ranges, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.store.database import Database
-from barfill.store.gaps import KnownGap, gap_changes, list_gaps, record_failed
+from barfill.store.gaps import KnownGap, gap_changes, list_gaps, read_answers, record_failed
 from barfill.store.pages import write_derived
 from barfill.store.writes import GapKind, GapRecord
 from tests.store.builders import START, add, minute, minutes, write
@@ -103,8 +106,8 @@ def test_rest_without_expected_bars_is_no_gap(database: Database) -> None:
     (a,) = add(database, "A")
     database.run(write_derived, write({}, {}, gaps=[gap(a, 0, 10)]))
 
-    def expected(_symbol_id: int, part: Range) -> int:
-        return 3 if part.start == minute(0) else 0
+    def expected(_symbol_id: int, part: Range) -> NDArray[np.int64]:
+        return np.array([to_us(minute(number)) for number in range(3)] if part.start == minute(0) else [], np.int64)
 
     database.run(write_derived, write({}, {a: minutes(4, 8)}, expected=expected))
 
@@ -164,3 +167,36 @@ def test_record_is_what_was_and_what_the_answer_says(known: Ranges, proved: Rang
     after = [one for one in before if one.id not in changed_ids] + [*changes.seen_again, *changes.added]
     assert Ranges(one.range for one in after) == (known - judged) | missing
     assert sum((one.range.length for one in after), timedelta()) == ((known - judged) | missing).length
+
+
+def test_rest_of_a_quiet_stretch_is_counted_by_the_table(database: Database) -> None:
+    """
+    Bars lie between those that were quiet: what an answer leaves of the stretch lacks what is not stored, no more.
+    """
+    (a,) = add(database, "A")
+    quiet = replace(gap(a, 0, 10, "no_trade"), expected_bars=4)
+    stored = dict.fromkeys((1, 2, 3, 5, 7, 8), 10.0)
+    database.run(write_derived, write({a: stored}, {a: minutes(0, 10)}, gaps=[quiet]))
+
+    def expected(_symbol_id: int, part: Range) -> NDArray[np.int64]:
+        return np.arange(to_us(part.start), to_us(part.end), 60_000_000)
+
+    database.run(write_derived, write({a: {6: 10.0}}, {a: minutes(6, 9)}, expected=expected))
+
+    assert shown(database) == [(0, 6, 2, "no_trade", 1), (9, 10, 1, "no_trade", 1)]
+
+
+def test_evidence_is_kept_through_trimming_and_bounded(database: Database) -> None:
+    """
+    Each answer that lacks a gap is added, with run and request; the first two and the last eight stay.
+    """
+    (a,) = add(database, "A")
+    for number in range(15):
+        database.run(write_derived, write({}, {}, gaps=[gap(a, 0, 10)], request_id=f"r{number}"))
+    database.run(write_derived, write({}, {a: minutes(0, 4)}))
+
+    (listed,) = database.run(list_gaps)
+    answers = database.run(read_answers, [listed.gap.id or 0])[listed.gap.id or 0]
+    assert shown(database) == [(4, 10, 6, "missing", 15)]
+    assert [one["request_id"] for one in answers] == ["r0", "r1", *(f"r{number}" for number in range(7, 15))]
+    assert {one["outcome"] for one in answers} == {"answered, without these bars"}

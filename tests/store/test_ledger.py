@@ -79,7 +79,7 @@ def test_symbol_that_no_longer_trades_can_be_added(database: Database) -> None:
     assert [one.ticker for one in database.run(read_all)] == ["NEW", "OLD"]
 
 
-@pytest.mark.parametrize("ticker", ["aapl", "A B", "../x", "", "A'; drop table symbols;--", "A" * 21])
+@pytest.mark.parametrize("ticker", ["aapl", "A B", "A..B", "../x", "", "A'; drop table symbols;--", "A" * 21])
 def test_ill_formed_tickers_are_refused_by_the_table(database: Database, ticker: str) -> None:
     """
     X07: what is no ticker cannot be stored as one.
@@ -92,6 +92,7 @@ def test_sessions_are_kept_in_step_with_the_calendar(database: Database) -> None
     """
     Sessions are written once, repaired where they differ, and days that turned out closed are removed.
     """
+    query(database, "delete from sessions")
     calendar = trading_calendar("24/7", 1992)
     assert database.run(sync_sessions, calendar)
     assert not database.run(sync_sessions, calendar)
@@ -102,6 +103,16 @@ def test_sessions_are_kept_in_step_with_the_calendar(database: Database) -> None
 
     days = "select count(*), min(session_on)::text, max(closes_at) from sessions where %s"
     assert query(database, days, True) == [(1096, "1990-01-01", datetime(1993, 1, 1, tzinfo=UTC))]
+
+
+def test_sessions_of_decades_are_written_once(database: Database) -> None:
+    """
+    What is on record of a long calendar is known to be whole, however great its instants are in sum.
+    """
+    calendar = trading_calendar("XNYS", 2027)
+    database.run(sync_sessions, calendar)
+
+    assert not database.run(sync_sessions, calendar)
 
 
 def test_watchlists_hold_symbols(database: Database) -> None:
@@ -172,7 +183,8 @@ def test_sessions_behind_counts_closed_sessions_only(database: Database) -> None
     (a,) = add(database, "A")
     query(
         database,
-        """insert into sessions
+        """delete from sessions;
+        insert into sessions
         select 'XNYS', day, (day + time '14:30') at time zone 'UTC', (day + time '21:00') at time zone 'UTC'
         from (select (now() at time zone 'UTC')::date + step as day from generate_series(-3, 3) as step) as days""",
     )
@@ -194,6 +206,7 @@ def test_a_week_is_behind_once_it_is_over(database: Database, session_closes_in:
     (a,) = add(database, "A")
     closes_at = database.now() + session_closes_in
     monday = closes_at.date() - timedelta(days=closes_at.weekday())
+    query(database, "delete from sessions")
     with database.connection() as conn:
         for day, end in ((monday, closes_at - timedelta(days=4)), (monday + timedelta(days=4), closes_at)):
             conn.execute("insert into sessions values ('XNYS', %s, %s, %s)", (day, end - timedelta(hours=6), end))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,19 +51,25 @@ def filled(database: Database) -> Database:
         database,
         """insert into job_runs (
             symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, status, error_code,
-            error_message, started_at, finished_at, rows_written, rows_received, actual_cost, job_def_id, created_at
+            error_message, started_at, finished_at, rows_written, rows_received, actual_cost, job_def_id, created_at,
+            progress_percent
         )
         select
             '["AAPL", "MSFT"]', '{1,2}', 'm15', 'fetch_intraday', '2024-01-01', '2024-02-01', 'alpaca', 'sip',
             case number % 100 when 0 then 'failed' else 'success' end,
             case number % 100 when 0 then 'TIMEOUT' end, 'slow',
-            ended - interval '20 seconds', ended, 100, 120, 2, 1 + number % 2, ended - interval '30 seconds'
+            ended - interval '20 seconds', ended, 100, 120, 2, 1 + number % 2, ended - interval '30 seconds',
+            100
         from generate_series(1, 20000) as number, lateral (select now() - number * interval '3 minutes') as at (ended);
+        insert into job_run_definitions select id, array[1, 2, 3] from job_runs;
         insert into job_runs (
             symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, status, started_at,
-            heartbeat_at
+            heartbeat_at, worker
         )
-        values ('["AAPL"]', '{1}', 'm15', 'x', '2024-01-01', '2024-02-01', 'alpaca', 'sip', 'running', now(), now());
+        values (
+            '["AAPL"]', '{1}', 'm15', 'fetch_intraday', '2024-01-01', '2024-02-01', 'alpaca', 'sip', 'running', now(),
+            now(), 'w'
+        );
         insert into ohlc_bars (
             symbol_id, timeframe, ts, open, high, low, close, volume, provider, feed, is_intraday
         )
@@ -95,6 +102,31 @@ def test_every_query_answers(filled: Database, text: str) -> None:
     assert bool(rows) == (EMPTY_WHEN_WELL not in text)
 
 
+def numbers(database: Database, title: str) -> list[tuple[Any, ...]]:
+    """What the first query below *title* gives."""
+    (text,) = [one.values[0] for one in QUERIES if one.id == title]
+    return query(database, str(text))
+
+
+def test_the_numbers_are_those_of_the_ledger(filled: Database) -> None:
+    """
+    One run every three minutes, of two calls, 100 rows written and 120 received; every hundredth has failed.
+    """
+    per_minute = numbers(filled, "API calls per minute")
+    assert len(per_minute) in {19, 20}  # the hour may cut one off
+    assert {row[1:] for row in per_minute} == {(1, 2)}
+
+    counts = {status: runs for status, runs, *_ in numbers(filled, "Counts by status")}
+    assert counts == {"success": 19_800, "failed": 200, "running": 1}
+    ((code, runs, _, message),) = numbers(filled, "Error codes with their newest message")
+    assert (code, message) == ("TIMEOUT", "slow")
+    assert runs in {33, 34}  # of 3,360 in seven days
+    ((timeframe, symbols, runs, calls, per_call),) = numbers(filled, "Batch sizes")
+    assert (timeframe, symbols, calls, per_call) == ("m15", 2, 2 * runs, 60)
+    ((_, _, rows, most, calls_per_run, seconds),) = numbers(filled, "Rows per run")
+    assert (rows, most, calls_per_run, seconds) == (100, 100, 2, 20)
+
+
 @pytest.mark.parametrize("text", QUERIES)
 def test_no_query_scans_the_bars(filled: Database, text: str) -> None:
     """
@@ -113,7 +145,7 @@ def test_no_query_scans_the_bars(filled: Database, text: str) -> None:
         ("Error codes with their newest message", "job_runs_failed"),
         ("API calls per minute", "job_runs_by_finish"),
         ("Running, and how long since the last page", "job_runs_unfinished"),
-        ("Definitions without a run", "job_runs_by_definition"),
+        ("Definitions without a run", "job_run_definitions_by_definition"),
     ],
 )
 def test_queries_over_a_part_of_the_runs_read_that_part(filled: Database, title: str, index: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barfill.core.ranges import Ranges, to_us
+from barfill.core.ranges import Range, Ranges, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.store.bars import read_bars, stored_starts
 from barfill.store.database import Database
@@ -40,6 +40,8 @@ class Model:
 
     def put(self, key: tuple[int, int], close: float, status: str) -> str:
         """What becomes of one row."""
+        if status == "live" and minute(key[1]) in self.covered.get(key[0], Ranges()):
+            return "unchanged"
         had = self.bars.get(key)
         if had is not None and (had == (close, status) or (status == "live" and had[1] == "final")):
             return "unchanged"
@@ -50,6 +52,14 @@ class Model:
             self.revisions.append(had[0])
         return "changed"
 
+    def prove(self, proved: dict[int, Range]) -> None:
+        """What is final now holds no live bar."""
+        for symbol_id, part in proved.items():
+            self.covered[symbol_id] = self.covered.get(symbol_id, Ranges()) | part
+        for (symbol_id, at), (_, status) in list(self.bars.items()):
+            if status == "live" and minute(at) in self.covered.get(symbol_id, Ranges()):
+                del self.bars[symbol_id, at]
+
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pages=pages)
@@ -57,7 +67,8 @@ def test_pages_do_what_a_dictionary_would_do(
     database: Database, pages: list[tuple[dict[int, dict[int, float]], dict[int, tuple[int, int]], str]]
 ) -> None:
     """
-    After any pages, in any order and overlap, bars, statuses, coverage, counters and revisions equal the model's.
+    After any pages, in any order and overlap, bars, statuses, coverage, counters and revisions equal the model's. Live
+    pages prove nothing, and change nothing that is final.
     """
     query(database, "truncate symbols, series, ohlc_bars, job_runs, bar_revisions, series_gaps, watchlists cascade")
     ids = add(database, *(f"S{number}" for number in range(SYMBOLS)))
@@ -70,8 +81,8 @@ def test_pages_do_what_a_dictionary_would_do(
         fates = [
             model.put((symbol_id, at), close, status) for symbol_id, bars in by_id.items() for at, close in bars.items()
         ]
-        for symbol_id, part in proved.items():
-            model.covered[symbol_id] = model.covered.get(symbol_id, Ranges()) | part
+        if status == "final":
+            model.prove(proved)
 
         outcome = database.run(
             write_page, page(run, by_id, proved, page_no=number, data_status=status, next_token="t", ids=ids)

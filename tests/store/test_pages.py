@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from barfill.core.ranges import Ranges
+from barfill.core.ranges import Range, Ranges, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.errors import PageDropped, SeriesConflict
+from barfill.store import pages
 from barfill.store.bars import SQL
 from barfill.store.database import Database
 from barfill.store.pages import retract_coverage, write_derived, write_page
 from barfill.store.runs import claim_run
 from barfill.store.series import note_failure, read_series
-from barfill.store.writes import PageOutcome, QuarantinedRow
+from barfill.store.writes import GapRecord, PageOutcome, QuarantinedRow
 from tests.store.builders import WORKER, add, claimed_run, minute, minutes, page, query, stored_closes, write
 
 
@@ -151,6 +153,26 @@ def test_changed_final_bar_becomes_a_revision(database: Database) -> None:
     assert kept == [(a, 11.0, "alpaca", "sip", run.id, True)]
 
 
+def test_a_value_that_comes_or_goes_is_a_change(database: Database) -> None:
+    """
+    A vwap and a trade count that were absent and are given now, or the other way round, are corrections.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+
+    outcomes = [
+        database.run(write_page, page(run, {a: {0: 10}}, page_no=number, next_token="t", has_vwap=has, has_trades=has))
+        for number, has in enumerate([False, True, False])
+    ]
+
+    assert outcomes == [PageOutcome(1, 0, 0), PageOutcome(0, 1, 0), PageOutcome(0, 1, 0)]
+    assert query(database, "select vwap, trade_count from ohlc_bars") == [(None, None)]
+    assert query(database, "select vwap, trade_count from bar_revisions order by replaced_at") == [
+        (None, None),
+        (10.0, 7),
+    ]
+
+
 def test_live_gives_way_to_final_and_never_the_other_way_round(database: Database) -> None:
     """
     A final row replaces a live one without a revision; a live row leaves a final one alone.
@@ -189,6 +211,7 @@ def test_bars_of_another_program_are_met_and_counted(database: Database) -> None
     assert outcome == PageOutcome(inserted=2, changed=1, unchanged=1)
     row = database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1]
     assert (row.bar_count, row.oldest_ts, row.newest_ts) == (6, minute(0), minute(5))
+    assert query(database, "select ts from bar_revisions where %s", True) == [(minute(2),)]
 
 
 def test_late_page_is_dropped_whole(database: Database) -> None:
@@ -245,7 +268,7 @@ def test_cancelled_run_takes_no_page(database: Database) -> None:
     """
     (a,) = add(database, "A")
     run = claimed_run(database, [a])
-    query(database, "update job_runs set status = 'cancelled', finished_at = now()")
+    query(database, "update job_runs set status = 'cancelled', error_code = 'CANCELLED', finished_at = now()")
 
     with pytest.raises(PageDropped):
         database.run(write_page, page(run, {a: {0: 10}}))
@@ -267,6 +290,8 @@ def test_another_feed_or_basis_is_refused(database: Database, other: dict[str, A
 
     assert "raw bars of feed 'sip'" in str(refusal.value)
     assert next(iter(other.values())) in str(refusal.value)
+    assert " from alpaca; " in str(refusal.value)
+    assert "barfill backfill A --provider alpaca" in str(refusal.value)
     assert stored_closes(database) == {(a, 0): 10}
 
 
@@ -335,6 +360,64 @@ def test_quarantined_rows_are_kept_as_sent_and_once(database: Database) -> None:
     assert kept == [("A", "Q06", '{"h":1}', run.id, "r1"), ("\\ud800\\x00", "Q16", "{}", run.id, "r1")]
 
 
+def test_quarantined_rows_are_bounded(database: Database) -> None:
+    """
+    D30: of ten thousand characters of a symbol and a million of a row so much is kept as is evidence.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+    row = QuarantinedRow(symbol="X" * 10_000, rule="Q16", reason="y" * 10_000, raw="z" * 1_000_000)
+
+    for number in range(2):
+        database.run(write_page, page(run, {}, quarantined=[row], page_no=number, next_token="t"))
+
+    lengths = query(database, "select length(symbol), length(reason), length(raw) from quarantined_bars")
+    assert lengths == [(200, 4_000, 4_000)]
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_stored", "left"),
+    [
+        ("accepted", True, []),
+        ("accepted", False, [(minute(1), 2, False)]),
+        ("rejected", False, [(minute(1), 1, True), (minute(2), 1, False)]),
+    ],
+)
+def test_a_page_that_was_under_way_does_not_undo_what_was_decided(
+    database: Database, decision: str, is_stored: bool, left: list[tuple[object, ...]]
+) -> None:
+    """
+    It knew nothing of the decision when it began. A bar that was accepted and is stored is no gap, one that was
+    rejected stays settled, beside a bar about which nobody has decided.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+    rows = [
+        QuarantinedRow(symbol="A", rule="Q05", reason="r", raw=f"{at}", symbol_id=a, ts=to_us(minute(at)))
+        for at in (1, 2)
+    ]
+    said: dict[str, Any] = {"quarantined": rows, "expected": lambda _symbol_id, one: _minutes_in(one)}
+    gap = GapRecord(symbol_id=a, range=minutes(1, 3), expected_bars=2, kind="quarantined")
+    stored = {0: 1.0} | ({1: 1.0, 2: 1.0} if is_stored else {})
+    database.run(write_page, page(run, {a: stored}, next_token="t", gaps=[gap], **said))
+    undecided = "" if is_stored or decision == "accepted" else "limit 1"
+    query(
+        database,
+        "insert into quarantine_decisions (quarantined_id, decision, decided_by) "
+        f"select id, '{decision}', 'ann' from quarantined_bars order by ts {undecided}",
+    )
+
+    database.run(write_page, page(run, {a: {0: 1.0}}, page_no=1, next_token="t", gaps=[gap], **said))
+
+    never = "extract(year from next_check_at) is not distinct from 9999"
+    found = query(database, f"select gap_from, expected_bars, {never} from gaps where %s order by 1", True)
+    assert found == left
+
+
+def _minutes_in(one: Range) -> NDArray[np.int64]:
+    return np.array([to_us(minute(at)) for at in range(60) if minute(at) in one], np.int64)
+
+
 def test_derived_bars_need_no_run(database: Database) -> None:
     """
     Bars derived from a finer timeframe are stored, covered and counted like fetched ones.
@@ -383,9 +466,9 @@ def test_statement_itself_takes_care_of_doubles_order_and_policy(database: Datab
     """
     a, b = add(database, "A", "B")
     database.run(write_derived, write({a: {0: 10}}))
-    database.run(note_failure, [b], Timeframe.M1, feed="iex", error_code="X", message="x")
+    database.run(note_failure, [b], Timeframe.M1, feed="iex", error_code="TIMEOUT", message="x")
     policy = {"timeframe": "m1", "provider": "alpaca", "feed": "sip", "basis": "raw", "is_intraday": True}
-    parameters = policy | {"data_status": "final", "fetched_at": minute(0), "run_id": None}
+    parameters = policy | {"data_status": "final", "fetched_at": minute(0), "changed_at": minute(0)}
 
     with database.connection() as conn, conn.transaction():
         conn.execute(SQL["create_staging"])
@@ -397,6 +480,63 @@ def test_statement_itself_takes_care_of_doubles_order_and_policy(database: Datab
 
     assert (left_out, upserted) == ((1,), [(a, 1, 0)])
     assert stored_closes(database) == {(a, 0): 10, (a, 1): 11}
+
+
+def test_rows_are_put_in_place_in_the_order_of_their_keys(database: Database) -> None:
+    """
+    S01: whatever order they come in, new series and staged rows are taken in the one order of all writers.
+    """
+    ids = add(database, "A", "B")
+    policy = {"timeframe": "m1", "provider": "alpaca", "feed": "sip", "basis": "raw", "is_intraday": True}
+    parameters = policy | {"data_status": "final", "fetched_at": minute(0), "changed_at": minute(0)}
+
+    with database.connection() as conn, conn.transaction():
+        conn.execute(pages.SQL["add_series"], policy | {"symbol_ids": ids[::-1]})
+        conn.execute(SQL["create_staging"])
+        for symbol_id in reversed(ids):
+            for at in (2, 0, 1):
+                conn.execute("insert into staged_bars values (%s, %s, 1, 1, 1, 1, 1)", [symbol_id, minute(at)])
+        conn.execute(SQL["upsert_staged"], parameters)
+
+    assert query(database, "select symbol_id from series order by ctid") == [(symbol_id,) for symbol_id in ids]
+    placed = query(database, "select symbol_id, ts from ohlc_bars where %s order by ctid", True)
+    assert placed == [(symbol_id, minute(at)) for symbol_id in ids for at in range(3)]
+
+
+def test_what_is_known_of_a_symbol_is_not_forgotten(database: Database) -> None:
+    """
+    A page that says nothing about how often a symbol trades leaves what was known.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({a: {0: 10}}, density={a: 0.5}))
+
+    database.run(write_derived, write({a: {1: 10}}))
+
+    assert database.run(read_series, [a], [Timeframe.M1])[a, Timeframe.M1].density == 0.5
+
+
+def test_a_page_that_stands_still_is_ended_by_the_server(database: Database) -> None:
+    """
+    P02: while its series are locked, a worker that is frozen or cut off is waited for ten seconds.
+    """
+    (a,) = add(database, "A")
+    run = claimed_run(database, [a])
+    query(
+        database,
+        """
+        create table seen (patience text);
+        create function note_patience() returns trigger language plpgsql as $$
+        begin
+            insert into seen values (current_setting('idle_in_transaction_session_timeout'));
+            return null;
+        end $$;
+        create trigger note after update on job_runs execute function note_patience()
+        """,
+    )
+
+    database.run(write_page, page(run, {a: {0: 10}}))
+
+    assert query(database, "select patience from seen") == [("10s",)]
 
 
 def test_naive_times_raise_before_anything_is_written(database: Database) -> None:

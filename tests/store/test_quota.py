@@ -58,6 +58,7 @@ class Desk:
         """As if everything that is known had happened so much earlier."""
         for table, columns in {
             "quota_slots": ("free_at", "taken_at"),
+            "quota_seconds": ("free_at", "taken_at"),
             "quotas": (
                 "closed_until",
                 "probing_until",
@@ -92,6 +93,53 @@ def test_no_more_places_than_the_limit_are_given(desk: Desk) -> None:
     assert 0 < desk.wait(OTHER).seconds <= 0.1
     desk.pass_time(0.1)
     desk.place(OTHER)
+
+
+IN_SECONDS = replace(TERMS, requests_per_minute=30, requests_per_second=2)
+
+
+def test_a_second_holds_no_more_than_its_limit(database: Database) -> None:
+    """Where a provider counts seconds too, the third request waits until the first answer is a second old."""
+    desk = Desk(database, IN_SECONDS)
+    first, second = desk.place(), desk.place(OTHER)
+
+    assert 0 < desk.wait(OTHER).seconds <= 1.1
+    desk.release(first)
+    assert 0.5 < desk.wait().seconds <= 1.1
+    desk.pass_time(1.0)
+    assert 0 < desk.wait().seconds <= 0.1
+    desk.pass_time(0.1)
+    third = desk.place()
+    assert desk.meter().used == 3
+    desk.wait()  # the second answer is not complete
+    desk.database.run(store.give_back, desk.quota, BULK, third)
+    desk.place(OTHER)
+    desk.pass_time(store.REQUEST_S - 1.0)
+    desk.wait()  # nor is it given up: who took the place may have been killed
+    desk.pass_time(1.1)
+    assert desk.place().second_no == second.second_no
+
+
+def test_many_at_once_get_each_place_of_a_second_once(database: Database) -> None:
+    """Of sixteen who ask at the same moment two go; no place of the minute is lost by the others."""
+    desk = Desk(database, IN_SECONDS)
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: desk.ask(), range(16)))
+
+    assert len([one for one in answers if isinstance(one, Place)]) == 2
+    assert desk.meter().used == 2
+
+
+def test_a_limit_of_a_second_that_is_lowered_or_gone_holds_for_all(database: Database) -> None:
+    """The last who opens the quota decides, as of all its terms."""
+    desk = Desk(database, IN_SECONDS)
+    Desk(database, replace(IN_SECONDS, requests_per_second=1))
+    desk.place()
+    desk.wait()
+    Desk(database, replace(IN_SECONDS, requests_per_second=None))
+
+    assert desk.place().second_no is None
 
 
 def test_a_place_is_free_a_window_after_the_answer_and_not_after_the_start(desk: Desk) -> None:
@@ -166,10 +214,9 @@ def test_many_at_once_get_each_place_once(database: Database) -> None:
 
 def test_nothing_waits_inside_the_database(desk: Desk) -> None:
     """A caller that holds a place up, in a transaction of its own, delays nobody else."""
-    with desk.database.connection() as conn, conn.transaction():
+    with ThreadPoolExecutor(1) as pool, desk.database.connection() as conn, conn.transaction():
         conn.execute("select from quota_slots where slot_no = 1 for update")
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(desk.place, OTHER).result(timeout=5).slot_no == 2
+        assert pool.submit(desk.place, OTHER).result(timeout=5).slot_no == 2
 
 
 def test_a_place_that_is_just_being_taken_by_another_is_worth_another_look_at_once(database: Database) -> None:
@@ -253,6 +300,34 @@ def test_a_hold_delays_everybody_without_a_probe(desk: Desk) -> None:
     desk.pass_time(20)
 
     assert [desk.place(caller).is_probe for caller in (BULK, OTHER)] == [False, False]
+
+
+def test_the_limit_that_the_provider_tells_holds_where_it_is_lower(database: Database) -> None:
+    """For who is under way and for who opens the key later, until another is told; never above what is set."""
+    desk = Desk(database, replace(TERMS, requests_per_minute=40))
+
+    desk.database.run(store.learn_limit, desk.quota, 5)
+    assert _taken(desk) == 5
+    desk.pass_time(300)
+    assert _taken(Desk(database, replace(TERMS, requests_per_minute=30))) == 5
+    desk.pass_time(300)
+    for told in (8, 100):
+        desk.database.run(store.learn_limit, desk.quota, told)
+        assert _taken(desk) == min(told, 30)
+        desk.pass_time(300)
+
+    meter = desk.meter()
+    assert (meter.requests_per_minute, meter.set_per_minute, meter.told_per_minute) == (30, 30, 100)
+
+
+def test_nobody_goes_while_more_places_count_than_the_limit_that_was_told(desk: Desk) -> None:
+    """What was sent before the limit was known counts too."""
+    for _ in range(3):
+        desk.release(desk.place())
+
+    desk.database.run(store.learn_limit, desk.quota, 1)
+
+    assert desk.wait().seconds > 59
 
 
 def test_a_rejected_key_stops_all_who_use_it_but_not_who_comes_later(desk: Desk) -> None:

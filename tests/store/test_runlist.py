@@ -19,7 +19,7 @@ from barfill.store.runlist import (
     open_runs,
     runs_in,
 )
-from barfill.store.runs import NewRun, cancel_runs, claim_run, create_runs, fail_run
+from barfill.store.runs import NewRun, add_calls, cancel_runs, claim_run, create_runs, fail_run
 from barfill.store.workers import Presence, Worker
 from tests.store.builders import WORKER, add, minutes, query
 
@@ -39,7 +39,8 @@ def make(database: Database, tickers: dict[str, int], timeframe: Timeframe = Tim
 def fail(database: Database, run_id: int) -> None:
     run = database.run(claim_run, run_id, WORKER)
     assert run is not None
-    database.run(fail_run, run_id, run.epoch, error_code="TIMEOUT", reason="read", message="slow", requests_made=3)
+    database.run(fail_run, run_id, run.epoch, error_code="TIMEOUT", reason="read", message="slow")
+    database.run(add_calls, run_id, 3)
 
 
 def test_runs_are_listed_newest_first_and_filtered(database: Database) -> None:

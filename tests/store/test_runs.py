@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,18 +13,20 @@ from typing import Any
 import pytest
 
 from barfill.core.timeframe import Timeframe
-from barfill.errors import PageDropped
+from barfill.errors import PageDropped, SchemaOutdated, StoreError
 from barfill.store.database import Database
 from barfill.store.pages import write_page
 from barfill.store.runs import (
     SQL,
     NewRun,
     UnfinishedRun,
+    add_calls,
     cancel_runs,
     claim_run,
     create_runs,
     fail_run,
     heartbeat,
+    interrupted_imports,
     postpone_run,
     prune_runs,
     reap_runs,
@@ -110,18 +113,82 @@ def test_run_fails_once_with_its_reason(database: Database) -> None:
 
     with pytest.raises(PageDropped):
         database.run(fail_run, run.id, run.epoch - 1, **why)
-    database.run(fail_run, run.id, run.epoch, requests_made=2, **why)
+    database.run(fail_run, run.id, run.epoch, **why)
     with pytest.raises(PageDropped):
         database.run(fail_run, run.id, run.epoch, **why)
 
-    assert query(database, "select status, error_code, reason, error_message, actual_cost from job_runs") == [
-        ("failed", "BAD_RESPONSE", "page_loop", "The token repeats.", 2)
+    assert query(database, "select status, error_code, reason, error_message from job_runs") == [
+        ("failed", "BAD_RESPONSE", "page_loop", "The token repeats.")
     ]
+
+
+def test_calls_count_whoever_has_the_run_by_now(database: Database) -> None:
+    """
+    Requests that brought no page are counted beside those of pages, of a run that has ended too; none is forgotten.
+    """
+    run = claimed_run(database, add(database, "A"))
+    database.run(write_page, page(run, {}, next_token="t1", requests_made=3))
+    database.run(cancel_runs, [run.id])
+
+    database.run(add_calls, run.id, 2)
+    database.run(add_calls, run.id + 1, 2)
+
+    assert query(database, "select status, actual_cost from job_runs") == [("cancelled", 5)]
+
+
+TOO_LATE: dict[str, Any] = {"error_code": "TIMEOUT", "reason": "read", "message": "slow"}
+
+
+def test_who_was_taken_for_dead_ends_no_run(database: Database) -> None:
+    """
+    A run that was reaped waits under a new epoch; its former worker, which only stood still, can neither fail it nor
+    put it off nor give it back, before somebody has claimed it and after.
+    """
+    run = claimed_run(database, add(database, "A"))
+    query(database, "update job_runs set heartbeat_at = now() - interval '61 seconds'")
+    database.run(reap_runs)
+
+    for status, epoch in [("queued", 2), ("running", 3)]:
+        with pytest.raises(PageDropped):
+            database.run(fail_run, run.id, run.epoch, **TOO_LATE)
+        with pytest.raises(PageDropped):
+            database.run(release_run, run.id, run.epoch)
+        with pytest.raises(PageDropped):
+            database.run(postpone_run, run.id, run.epoch, timedelta(0), reason="read", message="slow")
+        assert query(database, "select status, epoch, error_code from job_runs") == [(status, epoch, None)]
+        database.run(claim_run, run.id, Worker("other", has_lock=False))
+
+
+def test_who_lost_a_cancelled_run_does_not_end_it_once_it_is_retried(database: Database) -> None:
+    """
+    Cancelled in the middle and put back into the queue: the late outcome of who had it is refused.
+    """
+    run = claimed_run(database, add(database, "A"))
+    database.run(cancel_runs, [run.id])
+    database.run(retry_runs, [run.id])
+
+    with pytest.raises(PageDropped):
+        database.run(fail_run, run.id, run.epoch, **TOO_LATE)
+
+    assert query(database, "select status, epoch, error_code from job_runs") == [("queued", 2, None)]
+
+
+def test_a_run_that_nobody_has_claimed_cannot_fail(database: Database) -> None:
+    """
+    Only who carries a run out can say how it ends, whatever epoch it names.
+    """
+    (run_id,) = database.run(create_runs, [new_run()])
+
+    with pytest.raises(PageDropped):
+        database.run(fail_run, run_id, 0, **TOO_LATE)
+
+    assert query(database, "select status from job_runs") == [("queued",)]
 
 
 def test_passing_failure_spends_an_attempt(database: Database) -> None:
     """
-    A requeued run waits with its pages kept and one attempt more; retrying an ended one begins with none.
+    A requeued run waits with its pages kept and one attempt more, and tells what put it off until a page comes;
+    retrying an ended one begins with none.
     """
     run = claimed_run(database, add(database, "A"))
     database.run(write_page, page(run, {}, next_token="t1"))
@@ -131,11 +198,14 @@ def test_passing_failure_spends_an_attempt(database: Database) -> None:
 
     assert claimed is not None
     assert (claimed.attempt, claimed.page_no, claimed.page_token) == (1, 1, "t1")
+    assert query(database, "select reason, error_message from job_runs") == [("http_502", "later")]
+    database.run(write_page, page(claimed, {}, next_token="t2"))
+    assert query(database, "select reason, error_message from job_runs") == [(None, None)]
     database.run(fail_run, run.id, claimed.epoch, error_code="TIMEOUT", reason="", message="")
     assert database.run(retry_runs, [run.id]) == [run.id]
     again = database.run(claim_run, run.id, WORKER)
     assert again is not None
-    assert (again.attempt, again.page_no) == (0, 1)
+    assert (again.attempt, again.page_no) == (0, 2)
 
 
 def test_released_run_spends_no_attempt(database: Database) -> None:
@@ -200,6 +270,22 @@ def test_worker_without_a_lock_lives_by_its_heartbeat(database: Database) -> Non
     assert [one.is_alive for one in database.run(unfinished_runs)] == [True]
 
 
+def test_nobody_waits_for_an_interrupted_import(database: Database) -> None:
+    """
+    A run that nobody with the files carries out is no unfinished work to others; one that lives is.
+    """
+    import_run = replace(new_run(), provider="files")
+    (run_id,) = database.run(create_runs, [import_run])
+
+    assert database.run(unfinished_runs) == []
+    assert [one.id for one in database.run(interrupted_imports)] == [run_id]
+
+    with Presence(database) as presence:
+        database.run(claim_run, run_id, presence.worker)
+        assert [one.id for one in database.run(unfinished_runs)] == [run_id]
+        assert database.run(interrupted_imports) == []
+
+
 def test_lost_lock_is_taken_again(database: Database) -> None:
     """
     A worker whose connection broke shows itself again with its next claim.
@@ -259,6 +345,38 @@ def test_a_run_and_its_entry_are_made_together(database: Database) -> None:
     assert len(entries(database)) == 3
 
 
+def test_a_run_whose_entry_cannot_be_made_is_not_made(database: Database) -> None:
+    """
+    Neither exists without the other.
+    """
+    _break_the_queue(database)
+
+    with pytest.raises(StoreError):
+        database.run(create_runs, [new_run()])
+
+    assert query(database, "select id from job_runs") == []
+
+
+def test_a_run_whose_entry_cannot_be_made_is_not_put_off(database: Database) -> None:
+    """
+    It stays with its worker, and is found where that worker dies.
+    """
+    run = claimed_run(database, add(database, "A"))
+    _break_the_queue(database)
+
+    with pytest.raises(StoreError):
+        database.run(postpone_run, run.id, run.epoch, timedelta(minutes=1), reason="http_502", message="later")
+    with pytest.raises(StoreError):
+        database.run(release_run, run.id, run.epoch)
+
+    assert query(database, "select status, worker, attempt from job_runs") == [("running", WORKER.id, 0)]
+
+
+def _break_the_queue(database: Database) -> None:
+    """No entry can be made any more."""
+    query(database, "alter table procrastinate_jobs add constraint full_up check (status <> 'todo') not valid")
+
+
 def test_a_run_that_waits_again_has_an_entry_of_its_new_epoch(database: Database) -> None:
     """
     Released, postponed and retried runs go out again, postponed ones later; cancelled ones do not.
@@ -274,7 +392,7 @@ def test_a_run_that_waits_again_has_an_entry_of_its_new_epoch(database: Database
     database.run(retry_runs, [ids[2]])
     database.run(cancel_runs, [ids[3]])
 
-    assert entries(database) == [(ids[0], 1, 100), (ids[1], 1, 100), (ids[2], 1, 100)]
+    assert entries(database) == [(ids[0], 1, 100), (ids[1], 1, 100), (ids[2], 2, 100)]
     due = query(database, "select scheduled_at > now() + interval '59 minutes' from procrastinate_jobs order by id")
     assert due == [(None,), (True,), (None,)]
     database.run(cancel_runs, ids)
@@ -295,7 +413,7 @@ def test_reaping_brings_back_what_a_dead_worker_had(database: Database) -> None:
 
     assert database.run(reap_runs) == [dead.id, forgotten]
 
-    assert entries(database) == [(waiting, 0, 100), (dead.id, 1, 100), (forgotten, 0, 100)]
+    assert entries(database) == [(waiting, 0, 100), (dead.id, 2, 100), (forgotten, 0, 100)]
     found = query(database, "select id, status, page_no, losses, attempt from job_runs order by id")
     assert found == [
         (dead.id, "queued", 1, 1, 0),
@@ -315,11 +433,28 @@ def test_a_run_that_kills_its_workers_fails(database: Database) -> None:
 
     assert database.run(reap_runs) == []
 
+    assert query(database, "select last_result, last_error_code from backfill_status") == [("fail", "WORKER_LOST")]
     ((status, code, message),) = query(database, "select status, error_code, error_message from job_runs")
     assert (status, code) == ("failed", "WORKER_LOST")
     assert message == (
         f"20 workers died while they carried this run out. Look at their logs, then: barfill jobs retry {run.id}"
     )
+
+
+def test_a_retried_run_has_lost_no_workers(database: Database) -> None:
+    """
+    A run that failed by its dead workers and is put back into the queue may lose twenty again.
+    """
+    run = claimed_run(database, add(database, "A"))
+    query(database, "update job_runs set losses = 19, heartbeat_at = now() - interval '61 seconds'")
+    database.run(reap_runs)
+    assert database.run(retry_runs, [run.id]) == [run.id]
+
+    database.run(claim_run, run.id, WORKER)
+    query(database, "update job_runs set heartbeat_at = now() - interval '61 seconds'")
+
+    assert database.run(reap_runs) == [run.id]
+    assert query(database, "select status, losses from job_runs") == [("queued", 1)]
 
 
 def test_entries_that_dead_workers_had_taken_go(database: Database) -> None:
@@ -354,7 +489,34 @@ def test_a_killed_workers_run_is_to_be_had_at_once(database: Database) -> None:
 
     assert database.run(reap_runs) == [run.id]
 
-    assert query(database, "select args ->> 'epoch' from procrastinate_jobs where status = 'todo'") == [("1",)]
+    assert query(database, "select args ->> 'epoch' from procrastinate_jobs where status = 'todo'") == [("2",)]
+
+
+def test_one_at_a_time_reaps(database: Database) -> None:
+    """
+    P08: whoever comes while another reaps finds nothing to do, and comes again.
+    """
+    dead = claimed_run(database, add(database, "A"))
+    query(database, "update job_runs set heartbeat_at = now() - interval '61 seconds'")
+
+    with database.connection() as conn, conn.transaction():
+        conn.execute(SQL["try_reaping"])
+        assert database.run(reap_runs) == []
+
+    assert database.run(reap_runs) == [dead.id]
+
+
+def test_reaping_passes_over_a_run_that_is_locked(database: Database) -> None:
+    """
+    P08: a worker that was taken for dead may be in the middle of a page; the runs of others do not wait for it.
+    """
+    ids = add(database, "A")
+    busy, dead = claimed_run(database, ids), claimed_run(database, ids)
+    query(database, "update job_runs set heartbeat_at = now() - interval '61 seconds'")
+
+    with ThreadPoolExecutor(1) as pool, database.connection() as conn, conn.transaction():
+        conn.execute("select from job_runs where id = %s for update", [busy.id])
+        assert pool.submit(database.run, reap_runs).result(timeout=5) == [dead.id]
 
 
 def test_who_stands_still_while_reaping_holds_nobody_up(database: Database) -> None:
@@ -365,12 +527,57 @@ def test_who_stands_still_while_reaping_holds_nobody_up(database: Database) -> N
         assert conn.execute(SQL["try_reaping"]).fetchone() == (True,)
         assert conn.execute("show idle_in_transaction_session_timeout").fetchone() == ("10s",)
         assert reap_elsewhere(database) == (False,)
+    with database.connection() as conn, conn.transaction():
+        assert conn.execute(SQL["try_planning"]).fetchone() == (True,)
+        assert conn.execute("show idle_in_transaction_session_timeout").fetchone() == ("2min",)
     with planning_turn(database), database.connection() as conn:
         found = conn.execute("select count(*) from pg_locks where locktype = 'advisory' and granted").fetchone()
         assert found == (1,)
+
+
+def test_one_at_a_time_plans(database: Database) -> None:
+    """
+    P09: whoever comes while another plans has the turn after it.
+    """
+    order: list[str] = []
+
+    def plan_second() -> None:
+        with planning_turn(database):
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with planning_turn(database):
+            second = pool.submit(plan_second)
+            with suppress(TimeoutError):
+                second.result(timeout=0.5)
+            order.append("first")
+        second.result(timeout=10)
+
+    assert order == ["first", "second"]
 
 
 def reap_elsewhere(database: Database) -> tuple[Any, ...] | None:
     """Whether somebody else could reap now."""
     with database.connection() as conn, conn.transaction():
         return conn.execute(SQL["try_reaping"]).fetchone()
+
+
+def test_nothing_is_claimed_once_the_schema_is_a_newer_ones(database: Database) -> None:
+    """P11: an old worker that goes on beside a new one stops, and says to update; the run waits for the new one."""
+    (run_id,) = database.run(create_runs, [new_run()])
+    query(database, "insert into schema_migrations (number, name, checksum) values (9999, '9999_new.sql', '')")
+
+    with pytest.raises(SchemaOutdated, match="Update barfill"):
+        database.run(claim_run, run_id, WORKER, seen_epoch=0)
+
+    assert query(database, "select status, epoch from job_runs") == [("queued", 0)]
+
+
+def test_entries_say_nothing_but_run_and_epoch(database: Database) -> None:
+    """P10: the queue's library logs them in full."""
+    database.run(create_runs, [new_run(), new_run()])
+
+    assert query(database, "select distinct k from procrastinate_jobs, jsonb_object_keys(args) k order by 1") == [
+        ("epoch",),
+        ("run_id",),
+    ]

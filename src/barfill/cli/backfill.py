@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from barfill.cli.inputs import parse_tickers, parse_timeframes, parse_window
+from barfill.cli.inputs import parse_timeframes, parse_window, sort_tickers
 from barfill.cli.matrix import legend, matrix_table, shown_rows, summary_lines
+from barfill.cli.naming import today_s_tickers
 from barfill.cli.opening import open_store
-from barfill.cli.progress import NO_SESSIONS, Watcher, plan_line, resumed_line, watcher
+from barfill.cli.progress import NO_SESSIONS, Watcher, derived_line, plan_line, resumed_line, watcher
 from barfill.cli.symbols import inactive_note
 from barfill.cli.terminal import (
     INTERRUPTED,
@@ -45,12 +46,12 @@ from barfill.errors import (
     SymbolNotFound,
 )
 from barfill.settings import Settings, read_settings, shown_path
-from barfill.wiring import PROVIDERS, check_provider, make_backfill, open_client
+from barfill.wiring import PROVIDERS, check_provider, events_sources, make_backfill, open_clients, parse_provider
 
 if TYPE_CHECKING:
     from barfill.engine.backfill import Backfill
+    from barfill.engine.clients import Clients
     from barfill.engine.events import PlanEstimate
-    from barfill.providers.client import ProviderClient
     from barfill.store.database import Connection, Database
 
 FAILURES_SHOWN_MAX = 20
@@ -80,15 +81,17 @@ Exit codes: 0 done and complete, 1 something failed, 2 usage or settings,
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the command line asks for, before the symbols are looked up."""
+    """What the command line asks for, before the symbols are looked up; `malformed` says of texts why they are none."""
 
     named: tuple[str, ...]
+    malformed: dict[str, str]
     watchlist: str | None
     wants_all: bool
     request: BackfillRequest
     is_dry_run: bool
     as_json: bool
     output: Path | None
+    provider: str | None
 
 
 @click.command(epilog=EPILOG)
@@ -104,7 +107,9 @@ class Wish:
 @click.option("--end", metavar="D", help="Up to this date or instant, which is excluded. [default: now]")
 @click.option("--full", "is_full", is_flag=True, help="Ask again for what is covered already.")
 @click.option(
-    "--provider", type=click.Choice(PROVIDERS), default=PROVIDERS[0], show_default=True, help="Where bars come from."
+    "--provider",
+    metavar="NAME",
+    help=f"Ask this one alone: {', '.join(PROVIDERS)} or another venue of ccxt. [default: as PROVIDER_ORDER says]",
 )
 @click.option("--max-calls", type=click.IntRange(min=1), metavar="N", help="Make no more than N requests for bars.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Show the plan and its cost; fetch no bars.")
@@ -120,7 +125,7 @@ def backfill(
     start: str | None,
     end: str | None,
     is_full: bool,
-    provider: str,
+    provider: str | None,
     max_calls: int | None,
     is_dry_run: bool,
     output: Path | None,
@@ -132,9 +137,12 @@ def backfill(
     Only what is not there yet is asked for; running it again costs nothing. A symbol that is not known yet is added
     if the provider offers it.
     """
+    provider = parse_provider(provider)
     window = parse_window(days=days, start=start, end=end, now=datetime.now(UTC))
+    named, malformed = sort_tickers([*symbols, *listed])
     wish = Wish(
-        named=parse_tickers([*symbols, *listed]),
+        named=named,
+        malformed=malformed,
         watchlist=watchlist,
         wants_all=wants_all,
         request=BackfillRequest(
@@ -146,12 +154,15 @@ def backfill(
         is_dry_run=is_dry_run,
         as_json=as_json,
         output=output,
+        provider=provider,
     )
     if not (wish.named or watchlist or wants_all):
+        if malformed:
+            raise InvalidInput(" ".join(malformed.values()))
         raise InvalidInput("No symbols are named. Give some (barfill backfill AAPL), --watchlist NAME or --all.")
     _check_output(output)
     settings = read_settings()
-    check_provider(settings)
+    check_provider(settings, provider, None if watchlist or wants_all else named)
     with open_store(settings) as database:
         tickers = _chosen(wish, database)
         return asyncio.run(_carry_out(wish, tickers, settings, database))
@@ -159,23 +170,27 @@ def backfill(
 
 async def _carry_out(wish: Wish, tickers: tuple[str, ...], settings: Settings, database: Database) -> int:
     with watcher(is_terminal=sys.stderr.isatty()) as listener:
-        if settings.would_mix_in_invented_bars:
+        listener.asked_of = wish.provider
+        local = settings.would_mix_in_invented_bars
+        if local:
             listener.note(
-                f"ALPACA_BASE_URL is a server on this machine. If its bars are invented, keep them out of "
+                f"{local} is a server on this machine. If its bars are invented, keep them out of "
                 f"{shown_path(settings.barfill_home)}: set BARFILL_HOME to a directory of their own."
             )
-        async with open_client(settings, database, listener) as client:
-            known, failures = await _known(tickers, database, client, listener)
+        async with open_clients(settings, database, listener, only=wish.provider, tickers=tickers) as clients:
+            known, refused = await _known(tickers, database, clients, listener)
+            await _learn_former_tickers(settings, database, clients, listener)
+            failures = (*refused, *_malformed(wish))
             request = replace(wish.request, tickers=known)
             listener.has_sessions = await asyncio.to_thread(database.run, _has_sessions, request)
-            engine = make_backfill(settings, database, client, listener)
+            engine = make_backfill(settings, database, clients, listener)
             if wish.is_dry_run:
                 estimate = await engine.estimate(request)
             else:
-                with _stopping(engine, listener):
+                with stopping(engine, listener):
                     report = await engine.run(request)
     if wish.is_dry_run:
-        _show_estimate(estimate, has_sessions=listener.has_sessions, as_json=wish.as_json)
+        _show_estimate(estimate, listener, as_json=wish.as_json)
         for failure in failures:
             say(failure.message)
         return EXIT_FAILED if failures else EXIT_COMPLETE
@@ -193,7 +208,7 @@ def _chosen(wish: Wish, database: Database) -> tuple[str, ...]:
     """All tickers that were asked for, by name, by watchlist or as all that are active."""
     from barfill.store import symbols, watchlists  # noqa: PLC0415  only once the arguments are known to be good
 
-    chosen = dict.fromkeys(wish.named)
+    chosen = dict.fromkeys(today_s_tickers(database, wish.named))
     if wish.watchlist is not None:
         chosen |= dict.fromkeys(database.run(watchlists.read_members, wish.watchlist))
     if wish.wants_all:
@@ -205,24 +220,46 @@ def _chosen(wish: Wish, database: Database) -> tuple[str, ...]:
 
 
 async def _known(
-    tickers: tuple[str, ...], database: Database, client: ProviderClient, listener: Watcher
+    tickers: tuple[str, ...], database: Database, clients: Clients, listener: Watcher
 ) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
-    """The tickers that can be fetched, new ones added, and a failure for each that the provider refuses."""
-    from barfill.engine.catalog import add_symbols  # noqa: PLC0415
+    """The tickers that can be fetched, new ones added, and a failure for each other one: refused, or not looked up."""
+    from barfill.engine.catalog import add_symbols, not_asked_text  # noqa: PLC0415
 
-    result = await add_symbols(database, client, tickers)
+    result = await add_symbols(database, clients, tickers)
     if result.added:
         listener.note(f"added {counted(len(result.added), 'symbol')}: {_shortened(result.added)}")
     failures = tuple(
         Failure((ticker,), None, SymbolNotFound.code, "not_offered", reason)
         for ticker, reason in result.refused.items()
+    ) + tuple(
+        Failure((ticker,), None, error.code, getattr(error, "reason", ""), not_asked_text(ticker, error))
+        for ticker, error in result.unasked.items()
     )
     usable = {*result.known, *result.added}
     if not usable:
         raise SymbolNotFound(" ".join(result.refused.values()))
-    for ticker in result.inactive:
-        listener.note(inactive_note(ticker, client.provider.name))
+    for ticker, provider in result.inactive.items():
+        listener.note(inactive_note(ticker, provider))
     return tuple(ticker for ticker in tickers if ticker in usable), failures
+
+
+async def _learn_former_tickers(settings: Settings, database: Database, clients: Clients, listener: Watcher) -> None:
+    """
+    Asks for the changes of new symbols' tickers where a provider knows tickers only: before a change it has the bars of
+    whoever bore the ticker then.
+    """
+    from barfill.engine.corporate import learn_former_tickers  # noqa: PLC0415
+
+    sources = events_sources(settings, clients)
+    report = await learn_former_tickers(database, sources)
+    for text in (*report.renamed, *report.put_right, *report.notes, *report.failures):
+        listener.note(text)
+
+
+def _malformed(wish: Wish) -> Iterator[Failure]:
+    """A failure for each text that cannot be a ticker: like one that no provider knows, it fails alone."""
+    for text, reason in wish.malformed.items():
+        yield Failure((text,), None, SymbolNotFound.code, "malformed", reason)
 
 
 def _has_sessions(conn: Connection, request: BackfillRequest) -> bool:
@@ -242,7 +279,7 @@ def _has_sessions(conn: Connection, request: BackfillRequest) -> bool:
 
 
 @contextlib.contextmanager
-def _stopping(engine: Backfill, listener: Watcher) -> Iterator[None]:
+def stopping(engine: Backfill, listener: Watcher) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the backfill after the pages in hand, the second ends the process."""
     loop = asyncio.get_running_loop()
     asked = 0
@@ -300,17 +337,20 @@ def _with_failures(report: BackfillReport, failures: tuple[Failure, ...]) -> Bac
     return replace(report, summary=summary, failures=(*failures, *report.failures))
 
 
-def _show_estimate(estimate: PlanEstimate, *, has_sessions: bool, as_json: bool) -> None:
+def _show_estimate(estimate: PlanEstimate, listener: Watcher, *, as_json: bool) -> None:
     if as_json:
         by_timeframe = {timeframe.label: calls for timeframe, calls in estimate.by_timeframe.items()}
         bars = {timeframe.label: count for timeframe, count in estimate.bars_by_timeframe.items()}
-        derived = [timeframe.label for timeframe in estimate.derived]
-        names = {"by_timeframe": by_timeframe, "bars_by_timeframe": bars, "derived": derived}
+        made = {target.label: [source.label for source in finer] for target, finer in estimate.derived.items()}
+        derived = {"derived": list(made), "derived_from": made}
+        names = {"by_timeframe": by_timeframe, "bars_by_timeframe": bars} | derived
         print_json({"dry_run": True} | asdict(estimate) | names)
         return
     if estimate.is_empty:
-        reason = plan_line(estimate, has_sessions=has_sessions)
+        reason = plan_line(estimate, has_sessions=listener.has_sessions, asked_of=listener.asked_of)
         click.echo(f"{reason[0].upper()}{reason[1:]}.")
+        if estimate.derived:
+            click.echo(f"Derived   {derived_line(estimate)}, of what is stored")
         return
     fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     click.echo(f"Slices    {estimate.slices:,}" + (f"; {resumed_line(estimate.resumed)}" if estimate.resumed else ""))
@@ -319,7 +359,7 @@ def _show_estimate(estimate: PlanEstimate, *, has_sessions: bool, as_json: bool)
     click.echo(f"Rows      {estimate.rows:,} on all pages, extended hours included")
     click.echo(f"Bars      {estimate.bars:,} to store, about {shown_bytes(estimate.bytes_stored)}")
     if estimate.derived:
-        click.echo(f"Derived   {', '.join(timeframe.label for timeframe in estimate.derived)}")
+        click.echo(f"Derived   {derived_line(estimate)}")
     click.echo("\nNothing was fetched. Run it without --dry-run to do it.")
 
 

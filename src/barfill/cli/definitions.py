@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from barfill.cli.inputs import parse_ticker, parse_tickers, parse_timeframes
+from barfill.cli.naming import today_s_ticker, today_s_tickers
+from barfill.cli.numbers import Number
 from barfill.cli.opening import open_store
 from barfill.cli.runs_table import what
 from barfill.cli.terminal import ago, clean, counted, json_option, print_json, say
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 DEFAULT_PRIORITY = 100
 BATCH_SIZE_MAX = 10_000
+NAMED_MAX = 10
 TITLES = ("id", "what", "batch", "window", "priority", "state", "last run")
 RIGHT = frozenset({"id", "window", "priority"})
 
-definition_id = click.IntRange(1, 2**31 - 1)
+definition_id = Number("a job definition", "barfill jobs definitions list", 2**31 - 1)
 timeframes_option = click.option(
     "--timeframes", "--timeframe", multiple=True, metavar="1h,1d", help="Only these. [default: all]"
 )
@@ -81,7 +84,8 @@ def add(
     """
     Define what is to be kept complete, or change it.
 
-    A series has one definition of its own at most; the same batch of symbols is the same definition.
+    A series has one definition of its own at most; the same batch of symbols is the same definition. New batches
+    replace those that were made of the same watchlist; without --watchlist, those that hold no other symbols.
 
     \b
     Examples:
@@ -95,17 +99,24 @@ def add(
     wanted = parse_timeframes(timeframes) if timeframes else settings.default_timeframes
     window: dict[str, int] = {"window_days": days or settings.default_window_days, "priority": priority}
     with open_store(settings) as database:
-        from barfill.store.definitions import keep_batches, keep_series  # noqa: PLC0415  slow to load
+        from barfill.store.definitions import keep_batches, keep_series, overlapping_batches  # noqa: PLC0415
         from barfill.store.watchlists import read_members  # noqa: PLC0415
 
-        symbols = database.run(read_members, watchlist) if watchlist else named
+        symbols = database.run(read_members, watchlist) if watchlist else today_s_tickers(database, named)
+        left: list[int] = []
         if batch_size is None:
             done = database.run(keep_series, symbols, wanted, **window)
             total = len(symbols) * len(wanted)
         else:
-            done = database.run(keep_batches, symbols, wanted, batch_size=batch_size, **window)
+            done = database.run(keep_batches, symbols, wanted, batch_size=batch_size, watchlist=watchlist, **window)
             total = -(-len(symbols) // batch_size) * len(wanted)
+            left = database.run(overlapping_batches, symbols, wanted)
     click.echo(defined_line(done, total, wanted, window["window_days"]))
+    if left:
+        say(
+            f"Other batches hold some of these symbols too, and more, and stay: {_named(left)}. If they are no longer "
+            f"wanted: barfill jobs definitions remove {' '.join(map(str, left[:NAMED_MAX]))}"
+        )
     return 0
 
 
@@ -129,6 +140,7 @@ def list_(symbol: str | None, timeframes: tuple[str, ...], is_enabled: bool | No
     with open_store(read_settings()) as database:
         from barfill.store.definitions import list_definitions  # noqa: PLC0415  slow to load
 
+        ticker = today_s_ticker(database, ticker) if ticker else None
         found = database.run(list_definitions, ticker=ticker, timeframes=named, is_enabled=is_enabled)
         now = database.now()
     if as_json:
@@ -205,9 +217,15 @@ def defined_line(done: Defined, total: int, timeframes: Sequence[Timeframe], day
     as_before = total - done.added - done.changed
     counts = [f"{done.added:,} added"]
     counts += [f"{done.changed:,} changed"] if done.changed else []
+    counts += [f"{done.replaced:,} replaced"] if done.replaced else []
     counts += [f"{as_before:,} as before"] if as_before else []
     labels = " ".join(timeframe.label for timeframe in timeframes)
     return f"Job definitions: {', '.join(counts)} ({labels}; {counted(days, 'day')})."
+
+
+def _named(ids: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ids[:NAMED_MAX]))
+    return shown + (f" and {len(ids) - NAMED_MAX:,} more" if len(ids) > NAMED_MAX else "")
 
 
 def _change(
@@ -236,6 +254,7 @@ def _ids_of(database: Database, ticker: str, timeframes: Sequence[str]) -> list[
     from barfill.store.definitions import list_definitions  # noqa: PLC0415  slow to load
 
     named = parse_timeframes(timeframes) if timeframes else None
+    ticker = today_s_ticker(database, ticker)
     found = database.run(list_definitions, ticker=ticker, timeframes=named)
     return [one.id for one in found if one.total_batches is None and one.symbols == (ticker,)]
 

@@ -1,5 +1,5 @@
 """
-`barfill doctor`: each setting with its source, and whether database, keys, clock and disk are in order.
+`barfill doctor`: each setting with its source, and whether database, keys, clocks, calendar and disk are in order.
 
 What it prints may be shown to others: no secret, no connection string, the home directory as `~`.
 """
@@ -17,17 +17,21 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+from barfill.cli.doctor_calendar import agreement, differences
 from barfill.cli.failure import redactor
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import clean, console, json_option, print_json, shown_bytes
 from barfill.errors import BarfillError
 from barfill.settings import FILE_NAME, SETTINGS, Settings, read_settings, shown_path
-from barfill.wiring import open_client
+from barfill.settings.kinds import is_loopback
+from barfill.wiring import configured, open_clients, sessions_source
 
 if TYPE_CHECKING:
+    from barfill.providers.client import ProviderClient
     from barfill.store.database import Database
 
 FREE_BYTES_MIN = 500_000_000
@@ -45,17 +49,23 @@ Examples:
   barfill doctor --json
 
 \b
-Exit codes: 0 all is well, 1 a check failed.
+Exit codes: 0 all is well, or marked ! for you to look at; 1 a check failed.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, whether it is in order, and what was found or can be done."""
+    """
+    What was looked at, whether it is in order, and what was found or can be done.
+
+    Attributes:
+        is_warning: It is in order, but a provider says something else that is worth a look.
+    """
 
     name: str
     is_ok: bool
     text: str
+    is_warning: bool = False
 
 
 class _Found(Exception):
@@ -67,6 +77,8 @@ class _Found(Exception):
 def doctor(as_json: bool) -> int:
     """
     Check settings, database, keys, clock and disk.
+
+    The market calendar is compared with those of the providers, too: what differs is told, and is no failure.
 
     The output holds no secret and may be passed on when you ask for help.
     """
@@ -97,10 +109,10 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
             took_s = time.monotonic() - began
             yield _checked("database", lambda: _database(settings, database, took_s))
             yield _checked("clock", lambda: _clock(database))
-            yield _checked("keys", lambda: asyncio.run(_keys(settings, database)))
+            yield from _key_checks(settings, database)
     except BarfillError as error:
         yield Check("database", is_ok=False, text=_tidy(str(error)))
-        yield _checked("keys", lambda: asyncio.run(_keys(settings, None)))
+        yield from _key_checks(settings, None)
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -161,12 +173,68 @@ def _clock(database: Database) -> str:
     return f"{abs(skew_s):.1f} s from the database's"
 
 
-async def _keys(settings: Settings, database: Database | None) -> str:
-    where = settings.alpaca_base_url or "Alpaca"
+def _key_checks(settings: Settings, database: Database | None) -> Iterator[Check]:
+    """Of each provider that has a key; of none where none has."""
+    try:
+        names = [one.provider.name for one in configured(settings, tickers=(KEY_CHECK_TICKER,))]
+    except BarfillError as error:
+        yield Check("keys", is_ok=False, text=_tidy(str(error)))
+        return
+    for name in names:
+        yield from asyncio.run(_provider_checks(settings, database, name))
+
+
+async def _provider_checks(settings: Settings, database: Database | None, name: str) -> list[Check]:
+    """Its key and, where that is accepted, what else it can tell."""
+    try:
+        async with open_clients(settings, database, purpose="interactive", only=name) as clients:
+            accepted = Check("keys", is_ok=True, text=await _key(clients[name]))
+            return [accepted, *await _calendar_checks(settings, clients[name])]
+    except BarfillError as error:
+        return [Check("keys", is_ok=False, text=_tidy(str(error)))]
+
+
+async def _key(client: ProviderClient) -> str:
     began = time.monotonic()
-    async with open_client(settings, database, purpose="interactive") as client:
-        await client.find_symbols([KEY_CHECK_TICKER])
-    return f"accepted by {where} in {time.monotonic() - began:.1f} s"
+    await client.find_symbols([KEY_CHECK_TICKER])
+    return _tidy(f"accepted by {_who(client)} in {time.monotonic() - began:.1f} s")
+
+
+async def _calendar_checks(settings: Settings, client: ProviderClient) -> list[Check]:
+    """What the provider says of sessions and time: told, and never a failure, since bars come all the same."""
+    source = sessions_source(settings, client)
+    if source is None:
+        return []
+    from barfill.engine.market_calendar import compare_calendars  # noqa: PLC0415
+
+    who = _who(client)
+    try:
+        report = await compare_calendars(source, datetime.now(UTC))
+    except BarfillError as error:
+        return [_told("calendar", f"{who}'s calendar cannot be read, so nothing is compared: {error}")]
+    found = "\n".join(differences(who, report))
+    agreed = Check("calendar", is_ok=True, text=_tidy(agreement(who, report))) if not found else None
+    return [agreed or _told("calendar", found), *_clock_of(who, report.skew_s)]
+
+
+def _clock_of(who: str, skew_s: float | None) -> list[Check]:
+    """By the provider's clock, which tells whole seconds."""
+    if skew_s is None:
+        return []
+    if abs(skew_s) > SKEW_S_MAX:
+        side = "behind" if skew_s > 0 else "ahead of"
+        return [_told("clock", f"This machine's clock is {abs(skew_s):.0f} s {side} {who}'s. Set it right, with NTP.")]
+    return [Check("clock", is_ok=True, text=_tidy(f"{abs(skew_s):.0f} s from {who}'s"))]
+
+
+def _told(name: str, text: str) -> Check:
+    return Check(name, is_ok=True, text=_tidy(text), is_warning=True)
+
+
+def _who(client: ProviderClient) -> str:
+    """The provider's name, or its address where that is on this machine."""
+    url = client.provider.base_urls[0]
+    return url if is_loopback(urlsplit(url)) else client.provider.name.capitalize()
 
 
 def _existing(path: Path) -> Path:
@@ -200,7 +268,7 @@ def _show(settings: Settings | None, checks: list[Check], *, as_json: bool) -> N
     click.echo("Checks")
     width = max(console().width, WIDTH_MIN)
     for check in checks:
-        mark = "✓" if check.is_ok else "✗"
+        mark = "!" if check.is_warning else "✓" if check.is_ok else "✗"
         indent = " " * INDENT
         lines = [line for text in check.text.splitlines() for line in textwrap.wrap(clean(text), width - INDENT)]
         click.echo(f"  {mark} {check.name:<9}  {lines[0]}")

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from barfill.cli.inputs import parse_tickers, parse_timeframes
+from barfill.cli.naming import symbol_ids
 from barfill.cli.opening import open_store
-from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table
+from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
-from barfill.errors import SymbolNotFound
-from barfill.settings import read_settings
+from barfill.errors import InvalidInput
+from barfill.settings import Settings, read_settings
 from barfill.store.writes import OPEN_KINDS, GapKind
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from barfill.store.database import Connection
+    from barfill.engine.absent import AbsentBars
+    from barfill.engine.uncovered import UncoveredBars
+    from barfill.store.database import Database
     from barfill.store.gaps import ListedGap
     from barfill.store.status import GapCount
 
@@ -32,89 +36,336 @@ WIDE = 130
 """From so many columns on, a line holds the reason as well."""
 INDENT = " " * 4
 
+CHECKED_BARS_MAX, CHECKED_SERIES_MAX = 5_000_000, 1_000
+"""Of more than this the table is not compared with the ledger unless symbols are named, or --check is given."""
+SETTLED_AS: tuple[GapKind, ...] = ("no_trade", "halted", "unavailable")
+
 EPILOG = """\
 \b
 Examples:
   barfill gaps                          what may still fill, or needs a look
   barfill gaps THIN --kind no_trade
   barfill gaps --settled --timeframes 1d --json
+  barfill gaps AAPL --explain           what was expected, who was asked, what is next
+  barfill gaps AAPL MSFT --fill         ask again now, due or not
+  barfill gaps --id 17 --settle "trading halt T12, see the exchange's notice" --as halted
+  barfill gaps --id 17 --unsettle       take that back
 
 \b
 Kinds: missing (asked, expected, absent), failed (asked, never answered),
 quarantined (rows that broke a rule), and the settled no_trade, halted, unavailable
-(before listing, after delisting, beyond the plan's history), not_entitled.
-Ranges that were never asked for are not listed: 'barfill backfill --dry-run' plans them.
+(before listing, after delisting, beyond the plan's history), not_entitled. A missing
+one that two answers an hour apart lack is settled too, and read again now and then.
+Bars that were fetched and are gone from the table are found, and are missing again.
+Ranges that were never asked for are listed with --uncovered.
+
+\b
+Exit codes of --fill: those of barfill backfill.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which gaps are meant."""
+
+    tickers: tuple[str, ...]
+    timeframes: tuple[Timeframe, ...]
+    kinds: tuple[GapKind, ...]
+    ids: tuple[int, ...]
+    with_settled: bool
+    limit: int
+
+    @property
+    def is_settled(self) -> bool | None:
+        """None where settled ones are meant as well."""
+        return None if self.with_settled or self.kinds or self.ids else False
 
 
 @click.command(epilog=EPILOG)
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
 @click.option("--timeframes", "--timeframe", multiple=True, metavar="1h,1d", help="Only these. [default: all]")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind; may be repeated.")
+@click.option(
+    "--id", "ids", multiple=True, type=int, metavar="N", help="Only this one, as --json names it; repeatable."
+)
 @click.option("--settled", "with_settled", is_flag=True, help="Settled ones too.")
+@click.option("--uncovered", "with_uncovered", is_flag=True, help="Also what was never asked for between what was.")
+@click.option("--check", "is_checked", is_flag=True, help="Compare the table with the ledger, however many bars.")
+@click.option("--explain", "is_explained", is_flag=True, help="Say of each what is known and what happens next.")
+@click.option("--fill", "is_filled", is_flag=True, help="Ask for them again now, due or not.")
+@click.option("--settle", "settled_because", metavar="REASON", help="They are accounted for, because you say so.")
+@click.option(
+    "--as", "settled_as", type=click.Choice(SETTLED_AS), help="With --settle: what they are. [default: as is]"
+)
+@click.option("--unsettle", "is_unsettled", is_flag=True, help="Settled ones are open again, and due.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=DEFAULT_LIMIT, show_default=True, help="How many.")
 @json_option
 def gaps(
     symbols: tuple[str, ...],
     timeframes: tuple[str, ...],
     kinds: tuple[GapKind, ...],
+    ids: tuple[int, ...],
     with_settled: bool,
+    with_uncovered: bool,
+    is_checked: bool,
+    is_explained: bool,
+    is_filled: bool,
+    settled_because: str | None,
+    settled_as: GapKind | None,
+    is_unsettled: bool,
     limit: int,
     as_json: bool,
 ) -> int:
     """Expected bars that are not there, each with its reason."""
-    tickers = parse_tickers(symbols)
-    wanted = parse_timeframes(timeframes)
-    chosen = kinds or (KINDS if with_settled else OPEN_KINDS)
-    with open_store(read_settings()) as database:
-        from barfill.store.gaps import list_gaps  # noqa: PLC0415  slow to load
-        from barfill.store.status import count_gaps  # noqa: PLC0415
+    acts = [is_filled, settled_because is not None, is_unsettled]
+    if sum(acts) > 1:
+        raise InvalidInput("--fill, --settle and --unsettle exclude each other. Give one of them.")
+    if settled_as and settled_because is None:
+        raise InvalidInput('--as says what --settle settles them as. Give both: --settle "REASON" --as halted')
+    choice = Choice(
+        tickers=parse_tickers(symbols),
+        timeframes=parse_timeframes(timeframes),
+        kinds=kinds,
+        ids=ids,
+        with_settled=with_settled or is_unsettled,
+        limit=limit,
+    )
+    if (settled_because is not None or is_unsettled) and not (choice.tickers or ids):
+        raise InvalidInput("Name the symbols, or the gaps with --id, that are meant: all at once would be a mistake.")
+    settings = read_settings()
+    with open_store(settings) as database:
+        symbol_ids_ = symbol_ids(database, choice.tickers)
+        absent = _gone(database, choice, symbol_ids_, is_checked=is_checked)
+        if is_filled:
+            return _fill(database, settings, choice, symbol_ids_, as_json=as_json)
+        if settled_because is not None or is_unsettled:
+            return _decide(database, choice, symbol_ids_, settled_because, settled_as, as_json=as_json)
+        return _list(
+            database,
+            choice,
+            symbol_ids_,
+            absent,
+            with_uncovered=with_uncovered,
+            is_explained=is_explained,
+            as_json=as_json,
+        )
 
-        ids = database.run(_ids, tickers)
-        # One timeframe at a time: their names do not sort as their lengths do, and the limit must cut the last ones.
-        parts = [database.run(list_gaps, symbol_ids=ids, timeframes=[one], kinds=chosen, limit=limit) for one in wanted]
-        found = sorted(chain.from_iterable(parts), key=_place)[:limit]
-        counts = database.run(count_gaps, ids)
-        now = database.now()
-    by_kind = _by_kind({key: count for key, count in counts.items() if key[1] in wanted})
-    if as_json:
-        print_json({"gaps": [_as_json(one) for one in found], "counts": by_kind})
-        return 0
+
+def _gone(database: Database, choice: Choice, ids: Sequence[int] | None, *, is_checked: bool) -> list[AbsentBars]:
+    """Bars that the table has lost, now on record as missing."""
+    from barfill.engine.absent import find_absent  # noqa: PLC0415  slow to load
+    from barfill.store.series import read_series  # noqa: PLC0415
+
+    if choice.ids:
+        return []
+    if ids is None and not is_checked:
+        rows = database.run(read_series, None, choice.timeframes)
+        stored = sum(row.bar_count for row in rows.values())
+        if stored > CHECKED_BARS_MAX or len(rows) > CHECKED_SERIES_MAX:
+            say(
+                f"{stored:,} bars of {len(rows):,} series were not compared with the ledger, as that takes a while. "
+                "Name symbols, or give --check."
+            )
+            return []
+    found = find_absent(database, ids, choice.timeframes, records=True)
     if found:
-        _show(found, now)
-    elif kinds:
-        click.echo("No gaps of this kind." if len(kinds) == 1 else "No gaps of these kinds.")
-    listed = sum(by_kind[kind]["gaps"] for kind in chosen if kind in by_kind)
-    if listed > len(found):
-        click.echo(f"... and {listed - len(found):,} more: --limit {listed}")
-    _show_counts(by_kind, chosen)
+        bars = counted(sum(one.bars for one in found), "bar")
+        say(f"{bars} that were fetched are gone from the table: missing again, the next backfill asks for them.")
+    return found
+
+
+def _chosen(database: Database, choice: Choice, ids: Sequence[int] | None) -> list[ListedGap]:
+    """All gaps that are meant, by symbol, timeframe and time, the first of them as far as the limit goes."""
+    from barfill.store.gaps import list_gaps  # noqa: PLC0415  slow to load
+
+    # One timeframe at a time: their names do not sort as their lengths do, and the limit must cut the last ones.
+    parts = [
+        database.run(
+            list_gaps,
+            symbol_ids=ids,
+            timeframes=[one],
+            kinds=choice.kinds or None,
+            is_settled=choice.is_settled,
+            ids=choice.ids or None,
+            limit=choice.limit,
+        )
+        for one in choice.timeframes
+    ]
+    return sorted(chain.from_iterable(parts), key=_place)[: choice.limit]
+
+
+def _fill(database: Database, settings: Settings, choice: Choice, ids: Sequence[int] | None, *, as_json: bool) -> int:
+    from barfill.cli.gap_filling import fill  # noqa: PLC0415  slow to load
+
+    found = _chosen(database, replace(choice, limit=1_000_000), ids)
+    if not found:
+        if as_json:
+            print_json({"filled": [], "settled": [], "remaining": [], "calls_made": 0})
+        else:
+            click.echo("There is no such gap to ask for.")
+        return 0
+    done = fill(found, settings, database)
+    figures = done.report.summary
+    if as_json:
+        told = {
+            name: [_as_json(one) for one in gaps]
+            for name, gaps in (("filled", done.filled), ("settled", done.settled), ("remaining", done.remaining))
+        }
+        failures = done.report.to_json()["failures"]
+        print_json(
+            told | {"bars_written": figures.bars_written, "calls_made": figures.calls_made, "failures": failures}
+        )
+        return done.report.exit_code
+    for one in done.filled[: choice.limit]:
+        symbol, timeframe, start, end, bars, kind = _cells(one)
+        click.echo(clean(f"filled  {symbol} {timeframe}  {start} to {end}: {bars} of kind {kind}"))
+    click.echo(
+        f"{counted(len(found), 'gap')} asked for in {counted(figures.calls_made, 'call')}: "
+        f"{len(done.filled):,} filled, {len(done.settled):,} settled, {len(done.remaining):,} still open."
+    )
+    for failure in done.report.failures:
+        say(failure.message)
+    return done.report.exit_code
+
+
+def _decide(
+    database: Database,
+    choice: Choice,
+    ids: Sequence[int] | None,
+    reason: str | None,
+    kind: GapKind | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Settles, or with no reason takes that back."""
+    from barfill.store.decisions import settle, unsettle  # noqa: PLC0415  slow to load
+
+    if reason is not None and not reason.strip():
+        raise InvalidInput('Say why: --settle "what you know". It is kept with the gap.')
+    found = _chosen(database, replace(choice, limit=1_000_000), ids)
+    known = [one.gap.id for one in found if one.gap.id is not None]
+    done = database.run(unsettle, known) if reason is None else database.run(settle, known, reason.strip(), kind)
+    if as_json:
+        print_json({"unsettled" if reason is None else "settled": sorted(done)})
+        return 0
+    what = "open again and due" if reason is None else "settled; --unsettle takes it back"
+    click.echo(f"{counted(len(done), 'gap')} {what}." if done else "Nothing changed: there is no such gap.")
     return 0
+
+
+def _list(
+    database: Database,
+    choice: Choice,
+    ids: Sequence[int] | None,
+    absent: Sequence[AbsentBars],
+    *,
+    with_uncovered: bool,
+    is_explained: bool,
+    as_json: bool,
+) -> int:
+    from barfill.store.status import count_gaps  # noqa: PLC0415  slow to load
+
+    found = _chosen(database, choice, ids)
+    counts = database.run(count_gaps, ids)
+    now = database.now()
+    by_kind = _by_kind({key: count for key, count in counts.items() if key[1] in choice.timeframes})
+    explained = _explained(database, found, now) if is_explained else {}
+    uncovered = _uncovered(database, choice, ids) if with_uncovered else []
+    if as_json:
+        listed = [_as_json(one) | ({"explained": explained[one.gap.id]} if is_explained else {}) for one in found]
+        lost = sum(one.bars for one in absent)
+        told = {"gaps": listed, "counts": by_kind, "gone_from_the_table": lost}
+        print_json(told | ({"uncovered": [_uncovered_json(one) for one in uncovered]} if with_uncovered else {}))
+        return 0
+    if explained:
+        _show_explained(found, explained)
+    elif found:
+        _show(found, now)
+    elif choice.kinds:
+        click.echo("No gaps of this kind." if len(choice.kinds) == 1 else "No gaps of these kinds.")
+    listed_count = _meant(by_kind, choice)
+    if listed_count > len(found) and not choice.ids:
+        click.echo(f"... and {listed_count - len(found):,} more: --limit {listed_count}")
+    for one in uncovered[: choice.limit]:
+        span = f"{one.range.start:%Y-%m-%d %H:%M} to {one.range.end:%Y-%m-%d %H:%M}"
+        click.echo(
+            clean(f"uncovered  {one.ticker} {one.timeframe.label} {span}: {counted(one.bars, 'bar')} never asked for")
+        )
+    _show_counts(by_kind, choice)
+    return 0
+
+
+def _meant(by_kind: Mapping[str, Mapping[str, int]], choice: Choice) -> int:
+    """How many gaps are meant, of all symbols that are."""
+    kinds = choice.kinds or KINDS
+    if choice.is_settled is False:
+        return sum(by_kind[kind]["open_gaps"] for kind in kinds if kind in by_kind)
+    return sum(by_kind[kind]["gaps"] for kind in kinds if kind in by_kind)
+
+
+def _explained(database: Database, found: Sequence[ListedGap], now: datetime) -> dict[int | None, dict[str, Any]]:
+    from barfill.cli.gap_words import explain  # noqa: PLC0415  slow to load
+    from barfill.store.gaps import read_answers  # noqa: PLC0415
+    from barfill.store.series import read_series  # noqa: PLC0415
+    from barfill.store.symbols import find_by_ids  # noqa: PLC0415
+
+    answers = database.run(read_answers, [one.gap.id for one in found if one.gap.id is not None])
+    ids = sorted({one.gap.symbol_id for one in found})
+    rows = database.run(read_series, ids, list(Timeframe))
+    calendars = {symbol.id: symbol.calendar for symbol in database.run(find_by_ids, ids).values()}
+    return {
+        one.gap.id: explain(
+            one,
+            answers.get(one.gap.id or 0, ()),
+            rows.get((one.gap.symbol_id, one.timeframe)),
+            calendars[one.gap.symbol_id],
+            now,
+        )
+        for one in found
+    }
+
+
+def _show_explained(found: Sequence[ListedGap], explained: Mapping[int | None, Mapping[str, Any]]) -> None:
+    from barfill.cli.gap_words import explained_lines  # noqa: PLC0415  slow to load
+
+    for one in found:
+        symbol, timeframe, start, end, *_ = _cells(one)
+        click.secho(clean(f"{symbol} {timeframe}  {start} to {end} UTC   (--id {one.gap.id})"), bold=True)
+        for line in explained_lines(explained[one.gap.id]):
+            click.echo(INDENT + clean(line))
+
+
+def _uncovered(database: Database, choice: Choice, ids: Sequence[int] | None) -> list[UncoveredBars]:
+    from barfill.engine.uncovered import find_uncovered  # noqa: PLC0415  slow to load
+
+    return find_uncovered(database, ids, choice.timeframes)
+
+
+def _uncovered_json(one: UncoveredBars) -> dict[str, Any]:
+    return {
+        "symbol": one.ticker,
+        "timeframe": one.timeframe.label,
+        "gap_from": one.range.start,
+        "gap_to": one.range.end,
+        "expected_bars": one.bars,
+        "kind": "uncovered",
+    }
 
 
 def _place(one: ListedGap) -> tuple[str, int, datetime]:
     return one.ticker, list(Timeframe).index(one.timeframe), one.gap.range.start
 
 
-def _ids(conn: Connection, tickers: Sequence[str]) -> list[int] | None:
-    """The ids of the named symbols; None, which stands for all, where none is named."""
-    from barfill.store.symbols import find_symbols  # noqa: PLC0415  slow to load
-
-    if not tickers:
-        return None
-    known = find_symbols(conn, tickers)
-    unknown = [ticker for ticker in tickers if ticker not in known]
-    if unknown:
-        raise SymbolNotFound(f"Symbol {unknown[0]!r} is not on record. See: barfill symbols list")
-    return [symbol.id for symbol in known.values()]
-
-
-def _by_kind(counts: dict[Any, GapCount]) -> dict[str, dict[str, int]]:
-    gap_count: Counter[str] = Counter()
-    bar_count: Counter[str] = Counter()
+def _by_kind(counts: Mapping[Any, GapCount]) -> dict[str, dict[str, int]]:
+    sums: dict[str, Counter[str]] = {}
     for (_, _, kind), count in counts.items():
-        gap_count[kind] += count.gaps
-        bar_count[kind] += count.bars
-    return {kind: {"gaps": gap_count[kind], "bars": bar_count[kind]} for kind in KINDS if gap_count[kind]}
+        total = sums.setdefault(kind, Counter())
+        is_open = kind in OPEN_KINDS
+        total["gaps"] += count.gaps
+        total["bars"] += count.bars
+        total["open_gaps"] += count.gaps - count.settled_gaps if is_open else 0
+        total["open_bars"] += count.bars - count.settled_bars if is_open else 0
+    return {kind: dict(sums[kind]) for kind in KINDS if kind in sums}
 
 
 def _show(found: Sequence[ListedGap], now: datetime) -> None:
@@ -164,20 +415,26 @@ def _cells(one: ListedGap) -> tuple[str, ...]:
     """What stands below TITLES."""
     gap = one.gap
     start, end = f"{gap.range.start:%Y-%m-%d %H:%M}", f"{gap.range.end:%Y-%m-%d %H:%M}"
-    return one.ticker, one.timeframe.label, start, end, f"{gap.expected_bars:,}", gap.kind
+    kind = f"{gap.kind}, settled" if gap.settled_at is not None and gap.kind in OPEN_KINDS else gap.kind
+    return one.ticker, one.timeframe.label, start, end, f"{gap.expected_bars:,}", kind
 
 
-def _show_counts(by_kind: dict[str, dict[str, int]], chosen: Sequence[str]) -> None:
-    if set(chosen) >= set(OPEN_KINDS) and not any(kind in by_kind for kind in OPEN_KINDS):
+def _show_counts(by_kind: Mapping[str, Mapping[str, int]], choice: Choice) -> None:
+    if not choice.kinds and not choice.ids and not any(count["open_gaps"] for count in by_kind.values()):
         click.echo("No open gaps: every expected bar that was asked for is there or accounted for.")
     for kind, count in by_kind.items():
-        hint = "" if kind in OPEN_KINDS else f"   (settled; list them: --kind {kind})"
-        click.echo(f"{kind:<12} {counted(count['bars'], 'bar')} in {counted(count['gaps'], 'gap')}{hint}")
+        settled_gaps, settled_bars = count["gaps"] - count["open_gaps"], count["bars"] - count["open_bars"]
+        if count["open_gaps"]:
+            click.echo(f"{kind:<12} {counted(count['open_bars'], 'bar')} in {counted(count['open_gaps'], 'gap')}")
+        if settled_gaps:
+            text = f"{kind:<12} {counted(settled_bars, 'bar')} in {counted(settled_gaps, 'gap')}"
+            click.echo(f"{text}   (settled; list them: --kind {kind})")
 
 
 def _as_json(one: ListedGap) -> dict[str, Any]:
     gap = one.gap
     return {
+        "id": gap.id,
         "symbol": one.ticker,
         "timeframe": one.timeframe.label,
         "gap_from": gap.range.start,
@@ -188,5 +445,7 @@ def _as_json(one: ListedGap) -> dict[str, Any]:
         "first_seen_at": gap.first_seen_at,
         "last_checked_at": gap.last_checked_at,
         "next_check_at": gap.next_check_at,
+        "settled_at": gap.settled_at,
+        "settled_by": gap.settled_by,
         "reason": gap.reason,
     }

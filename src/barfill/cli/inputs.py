@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
-from barfill.core.ranges import Range, utc
+from barfill.core.instants import parse_instant
+from barfill.core.ranges import Range
+from barfill.core.ticker import HOW_TO_WRITE, is_ticker
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput
 
@@ -16,9 +17,6 @@ DEFAULT_DAYS = 730
 FIRST_YEAR = 1990
 ASSET_TYPES = ("stock", "etf", "crypto", "index", "forex", "future")
 
-_TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-/:^]{0,19}")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?")
 _TICKER_COLUMNS = ("ticker", "symbol")
 _SHOWN_LENGTH = 40
 
@@ -40,18 +38,26 @@ def parse_ticker(text: str) -> str:
         InvalidInput: The text cannot be a ticker.
     """
     ticker = text.strip().upper()
-    if not _TICKER.fullmatch(ticker) or ".." in ticker:
-        raise InvalidInput(
-            f"Symbol {text[:_SHOWN_LENGTH]!r} cannot be one. Write 1 to 20 of the characters A-Z 0-9 . - / : ^, "
-            "such as AAPL, BRK.B or BTC/USD."
-        )
+    if not is_ticker(ticker):
+        raise InvalidInput(f"Symbol {text[:_SHOWN_LENGTH]!r} cannot be one. {HOW_TO_WRITE}")
     return ticker
 
 
 def parse_tickers(texts: Iterable[str]) -> tuple[str, ...]:
     """Tickers from arguments that may each list several with commas; each once, in the order given."""
-    parts = (part for text in texts for part in text.split(","))
-    return tuple(dict.fromkeys(parse_ticker(part) for part in parts if part.strip()))
+    return tuple(dict.fromkeys(parse_ticker(part) for part in _parts(texts)))
+
+
+def sort_tickers(texts: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The tickers among arguments as `parse_tickers` reads them, and for each of the others what is wrong with it."""
+    tickers: dict[str, None] = {}
+    malformed: dict[str, str] = {}
+    for part in _parts(texts):
+        try:
+            tickers[parse_ticker(part)] = None
+        except InvalidInput as error:
+            malformed[part.strip()[:_SHOWN_LENGTH]] = str(error)
+    return tuple(tickers), malformed
 
 
 def parse_timeframes(texts: Sequence[str]) -> tuple[Timeframe, ...]:
@@ -59,31 +65,6 @@ def parse_timeframes(texts: Sequence[str]) -> tuple[Timeframe, ...]:
     parts = [part for text in texts for part in text.split(",") if part.strip()]
     wanted = {Timeframe.parse(part) for part in parts}
     return tuple(timeframe for timeframe in Timeframe if not wanted or timeframe in wanted)
-
-
-def parse_instant(text: str, name: str) -> datetime:
-    """
-    An instant in UTC. A date stands for 00:00 UTC, which is how bars of a day are stamped.
-
-    Raises:
-        NaiveTimestamp: A time of day without its zone.
-        InvalidInput: Neither a date nor an RFC 3339 instant.
-    """
-    stripped = text.strip()
-    match = _INSTANT.fullmatch(stripped)
-    try:
-        if _DATE.fullmatch(stripped):
-            return datetime.combine(date.fromisoformat(stripped), time(), UTC)
-        if match:
-            return utc(datetime.fromisoformat(stripped.upper()), name=name)
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{name} {text!r} does not exist: {error}.") from error
-    raise InvalidInput(
-        f"{name} {text[:_SHOWN_LENGTH]!r} is neither a date nor an instant. "
-        "Write 2024-03-01, 2024-03-01T09:30Z or 2024-03-01T09:30-05:00."
-    )
 
 
 def parse_window(*, days: int | None, start: str | None, end: str | None, now: datetime) -> Range:
@@ -159,6 +140,10 @@ def _csv_rows(lines: Sequence[str], columns: Sequence[str]) -> Iterable[tuple[Sy
 
 def _words(line: str) -> list[str]:
     return line.partition("#")[0].replace(",", " ").replace(";", " ").split()
+
+
+def _parts(texts: Iterable[str]) -> Iterable[str]:
+    return (part for text in texts for part in text.split(",") if part.strip())
 
 
 def _days_before(until: datetime, days: int) -> datetime:

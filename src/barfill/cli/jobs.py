@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import click
 
 from barfill.cli.definitions import definitions
 from barfill.cli.inputs import parse_ticker, parse_timeframes
+from barfill.cli.naming import today_s_ticker
+from barfill.cli.numbers import Number
 from barfill.cli.opening import open_store
 from barfill.cli.runs_table import counts_line, run_as_json, show_list, show_run
 from barfill.cli.terminal import counted, json_option, print_json, say
@@ -27,7 +30,7 @@ NAMED_MAX = 10
 STATUS_NAMES = ("queued", "running", "success", "failed", "cancelled")
 TERMINAL_EVERY_S, PLAIN_EVERY_S = 1.0, 5.0
 
-run_id = click.IntRange(1, 2**63 - 1)
+run_id = Number("a run", "barfill jobs list", 2**63 - 1)
 
 
 @click.group()
@@ -76,7 +79,7 @@ def list_(
 
         wanted = RunFilter(
             statuses=statuses or None,
-            symbol_id=database.run(_symbol_id, ticker) if ticker else None,
+            symbol_id=database.run(_symbol_id, today_s_ticker(database, ticker)) if ticker else None,
             timeframes=named,
         )
         found = database.run(list_runs, wanted, limit=limit)
@@ -130,7 +133,8 @@ def retry(numbers: tuple[int, ...], all_failed: bool) -> int:
     """
     Put failed and cancelled runs back into the queue.
 
-    They go on at the page that they had reached.
+    They go on at the page that they had reached. One whose bars have come otherwise, or that another run is bringing,
+    stays as it is.
 
     \b
     Examples:
@@ -138,24 +142,31 @@ def retry(numbers: tuple[int, ...], all_failed: bool) -> int:
       barfill jobs retry --failed
     """
     _check_choice(numbers, is_all=all_failed, option="--failed")
-    with open_store(read_settings()) as database:
-        from barfill.store.runlist import find_runs, runs_in  # noqa: PLC0415  slow to load
-        from barfill.store.runs import retry_runs  # noqa: PLC0415
+    settings = read_settings()
+    with open_store(settings) as database:
+        from barfill.engine.retrying import retry as retry_wanted  # noqa: PLC0415  slow to load
+        from barfill.store.runlist import find_runs, runs_in  # noqa: PLC0415
 
         wanted = database.run(runs_in, "failed") if all_failed else list(dict.fromkeys(numbers))
-        before = {} if all_failed else {run.id: run.status for run in database.run(find_runs, wanted)}
-        changed = set(database.run(retry_runs, wanted))
+        status_of = {run.id: run.status for run in database.run(find_runs, wanted)}
+        retried = retry_wanted(database, wanted, patience_s=settings.worker_patience_seconds)
     if all_failed and not wanted:
         click.echo("No run has failed.")
-    if changed:
-        click.echo(f"Queued again: {_named(wanted, changed)}. A worker, or the next backfill of them, goes on there.")
-    return _tell_left(before, changed, "only failed and cancelled runs can be tried again")
+    if retried.queued:
+        queued = _named(wanted, set(retried.queued))
+        click.echo(f"Queued again: {queued}. A worker, or the next backfill of them, goes on there.")
+    for why, count in Counter(retried.left.values()).items() if all_failed else ():
+        click.echo(f"{counted(count, 'run')} left as {'it is' if count == 1 else 'they are'}: {why}.")
+    for number, why in () if all_failed else retried.left.items():
+        say(f"Run {number} stays {status_of[number]}: {why}.")
+    return EXIT_FAILED if retried.left and not all_failed else 0
 
 
 @jobs.command()
 @click.argument("numbers", nargs=-1, type=run_id, metavar="[ID]...")
 @click.option("--queued", "all_queued", is_flag=True, help="All that wait.")
-def cancel(numbers: tuple[int, ...], all_queued: bool) -> int:
+@click.option("--provider", metavar="NAME", help="All that wait for this provider.")
+def cancel(numbers: tuple[int, ...], all_queued: bool, provider: str | None) -> int:
     """
     End runs that are not finished.
 
@@ -165,17 +176,19 @@ def cancel(numbers: tuple[int, ...], all_queued: bool) -> int:
     Examples:
       barfill jobs cancel 81
       barfill jobs cancel --queued
+      barfill jobs cancel --provider massive
     """
+    all_queued = all_queued or provider is not None
     _check_choice(numbers, is_all=all_queued, option="--queued")
     with open_store(read_settings()) as database:
         from barfill.store.runlist import find_runs, runs_in  # noqa: PLC0415  slow to load
-        from barfill.store.runs import cancel_runs  # noqa: PLC0415
+        from barfill.store.runs import BY_THE_USER, cancel_runs  # noqa: PLC0415
 
-        wanted = database.run(runs_in, "queued") if all_queued else list(dict.fromkeys(numbers))
+        wanted = database.run(runs_in, "queued", provider) if all_queued else list(dict.fromkeys(numbers))
         before = {} if all_queued else {run.id: run.status for run in database.run(find_runs, wanted)}
-        changed = set(database.run(cancel_runs, wanted, reason="by the user"))
+        changed = set(database.run(cancel_runs, wanted, reason=BY_THE_USER))
     if all_queued and not wanted:
-        click.echo("No run is queued.")
+        click.echo(f"No run is queued{f' for {provider}' if provider else ''}.")
     if changed:
         click.echo(f"Cancelled: {_named(wanted, changed)}. What they have written stays.")
     return _tell_left(before, changed, "it is over already")

@@ -19,21 +19,34 @@ from barfill import __version__
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+SERVICES = ("schedule", "worker")
+"""What runs until it is told to end: a signal is the orderly end, also while it still starts."""
 
 COMMANDS = {
     "backfill": "Fetch what is missing, so that the database is complete.",
     "status": "How complete each symbol is, and how far behind.",
     "schedule": "Keep what the job definitions want complete.",
     "worker": "Carry out runs from the queue.",
+    "import": "Bring in bars from CSV and Parquet files.",
     "gaps": "Expected bars that are not there, each with its reason.",
+    "revisions": "Final bars that were changed or taken out, with what was there before.",
+    "quarantine": "Rows that broke a rule: look at them, accept or reject them.",
+    "events": "Splits, dividends, earnings, ticker changes and delistings.",
     "jobs": "Job runs and definitions: list, show, watch, retry, cancel.",
     "symbols": "Add, list, remove and import symbols.",
     "watchlist": "Named lists of symbols.",
+    "resample": "Derive coarser timeframes from stored bars.",
+    "verify": "Check stored bars: by the rules, or against another provider.",
+    "export": "Write stored bars to Parquet, CSV or Arrow files.",
     "sql": "A prompt on the database, or one statement.",
     "doctor": "Check settings, database, keys, clock and disk.",
     "init": "Write a settings file, or what runs barfill unattended.",
     "simulate": "Run a simulated exchange, to try barfill without keys.",
 }
+
+
+MODULES = {"import": "importing"}
+"""Of commands that are words of Python."""
 
 
 class LazyGroup(click.Group):
@@ -47,7 +60,8 @@ class LazyGroup(click.Group):
         """The command, loaded now."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"barfill.cli.{cmd_name}"), cmd_name)
+        name = MODULES.get(cmd_name, cmd_name)
+        command = getattr(import_module(f"barfill.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -84,13 +98,15 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As Ctrl-C, so that a service manager's stop or a closed terminal lets go of the private database too.
         signal.signal(number, signal.default_int_handler)
-    sys.exit(run_command(sys.argv[1:]))
+    try:
+        code = run_command(sys.argv[1:])
+    except KeyboardInterrupt:  # just before a command began, or on its way out
+        code = _interrupted(sys.argv[1:])
+    sys.exit(code)
 
 
 def run_command(arguments: Sequence[str]) -> int:
     """Runs one command line and gives its exit code; errors go to stderr as one sentence each."""
-    from barfill.errors import BarfillError  # noqa: PLC0415  kept out of --help's way with all that handles errors
-
     try:
         code = barfill.main(args=list(arguments), prog_name="barfill", standalone_mode=False)
         sys.stdout.flush()
@@ -99,19 +115,27 @@ def run_command(arguments: Sequence[str]) -> int:
         error.show()
         return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        from barfill.cli.terminal import INTERRUPTED  # noqa: PLC0415
-
-        click.echo(INTERRUPTED if arguments[:1] == ["backfill"] else "Interrupted.", err=True)
-        return EXIT_INTERRUPTED
+        return _interrupted(arguments)
     except BrokenPipeError:
         # Whoever read us has seen enough (`barfill status | head`). Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         from barfill.cli.failure import exit_code_of, show_failure  # noqa: PLC0415
+        from barfill.errors import BarfillError  # noqa: PLC0415
 
         show_failure(error, is_expected=isinstance(error, BarfillError))
         return exit_code_of(error)
+
+
+def _interrupted(arguments: Sequence[str]) -> int:
+    """The exit code of a command that was told to end; to a service that is no failure."""
+    if arguments[:1] and arguments[0] in SERVICES:
+        return 0
+    from barfill.cli.terminal import INTERRUPTED  # noqa: PLC0415  kept out of --help's way
+
+    click.echo(INTERRUPTED if arguments[:1] in (["backfill"], ["import"]) else "Interrupted.", err=True)
+    return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 40
 CELL_WIDTH = 4
+SETTLED = "*"
+"""Behind a tick or a percentage: some expected bars are absent for a settled reason, and count as accounted for."""
 TICK, CROSS, NONE_TO_HAVE, NOT_ASKED = "✓", "✗", "–", "·"  # noqa: RUF001  a dash as wide as the others
 _MEANINGS = {
     TICK: "complete",
     CROSS: "failed or empty",
-    "%": "of the expected bars",
+    "%": "of the expected bars there or accounted for",
     NONE_TO_HAVE: "none to be had, see barfill gaps --settled",
     NOT_ASKED: "not asked",
 }
@@ -31,16 +34,17 @@ def cell(state: SeriesState | None) -> str:
     """
     A tick where complete, a cross where nothing is there or the last request failed, else the percentage.
 
-    It is rounded down, so that 100 % is never shown where a bar is missing. A dash is a series of which every bar
-    is absent for a settled reason.
+    It is rounded down, so that 100 % is never shown where a bar is missing. A star says that some bars are absent for a
+    settled reason; a dash is a series of which every bar is.
     """
     if state is None:
         return NOT_ASKED
     if state.expected == 0 and state.settled > 0 and not state.has_failed:
         return NONE_TO_HAVE
+    mark = SETTLED if state.settled else ""
     if state.is_complete:
-        return TICK
-    share = f"{int(state.share * 100)}%" if state.share >= 0.01 else "<1%"  # noqa: PLR2004  one per cent
+        return TICK + mark
+    share = (f"{int(state.share * 100)}%" if state.share >= 0.01 else "<1%") + mark  # noqa: PLR2004  one per cent
     if state.present == 0:
         return CROSS
     return f"{CROSS} {share}" if state.has_failed else share
@@ -68,7 +72,20 @@ def shown_rows(states: Sequence[SeriesState]) -> tuple[Mapping[str, Row], str]:
 def legend(rows: Mapping[str, Row]) -> str:
     """What the signs in the matrix mean; those that do not occur are left out."""
     texts = "".join(cell(row.get(timeframe)) for row in rows.values() for timeframe in Timeframe)
-    return "   ".join(f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in texts)
+    parts = [f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in texts]
+    if SETTLED in texts:
+        parts.append(f"{SETTLED} {settled_text(rows)}")
+    return "   ".join(parts)
+
+
+def settled_text(rows: Mapping[str, Row]) -> str:
+    """How many bars of the shown series are settled, and as what."""
+    total: Counter[str] = Counter()
+    for row in rows.values():
+        for state in row.values():
+            total.update(state.settled_by_kind)
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in total.most_common())
+    return f"{counted(total.total(), 'bar')} settled: {kinds}"
 
 
 def matrix_table(
@@ -114,7 +131,10 @@ def summary_lines(report: BackfillReport) -> Iterator[tuple[str, str]]:
         ),
     )
     if figures.rows_quarantined:
-        yield "Quarantined", f"{counted(figures.rows_quarantined, 'row')} that broke a rule: kept out, with the reason"
+        yield (
+            "Quarantined",
+            f"{counted(figures.rows_quarantined, 'row')} that broke a rule; see: barfill quarantine list",
+        )
     yield (
         "Gaps",
         _listed(
@@ -135,7 +155,7 @@ def _listed(**counts: int) -> str:
 def _coloured(text: str) -> Text:
     from rich.text import Text  # noqa: PLC0415  slow to load, and not needed for --json
 
-    style = {TICK: "green", NONE_TO_HAVE: "dim", NOT_ASKED: "dim"}.get(
+    style = {TICK: "green", TICK + SETTLED: "green", NONE_TO_HAVE: "dim", NOT_ASKED: "dim"}.get(
         text, "red" if text.startswith(CROSS) else "yellow"
     )
     return Text(text, style=style)

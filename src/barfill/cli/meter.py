@@ -68,8 +68,19 @@ def _show(meters: Sequence[Meter], now: datetime) -> None:
         )
     print_table(table)
     for one in meters:
-        for line in textwrap.wrap(clean(sentence(one, now)), console().width, subsequent_indent=_INDENT):
-            click.echo(line)
+        for text in (limit_sentence(one), sentence(one, now)):
+            for line in textwrap.wrap(clean(text), console().width, subsequent_indent=_INDENT):
+                click.echo(line)
+
+
+def limit_sentence(meter: Meter) -> str:
+    """That the provider allows less than is set, where it does; else ""."""
+    if meter.requests_per_minute == meter.set_per_minute:
+        return ""
+    return (
+        f"{meter.provider} {meter.key_id}: the provider allows {meter.told_per_minute:,} requests a minute, fewer "
+        f"than the {meter.set_per_minute:,} that are set; all processes keep to the lower limit."
+    )
 
 
 def sentence(meter: Meter, now: datetime) -> str:

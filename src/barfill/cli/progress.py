@@ -32,9 +32,11 @@ class Watcher(BackfillListener, Protocol):
 
     Attributes:
         has_sessions: Whether the range that is asked for holds any; the plan says so where it holds none.
+        asked_of: The one provider that is to be asked, if one is named; the plan says whose bars are there already.
     """
 
     has_sessions: bool
+    asked_of: str | None
 
     def stopping(self, text: str) -> None:
         """The user wants to stop: *text* is the last that moves."""
@@ -51,22 +53,31 @@ def watcher(*, is_terminal: bool) -> Watcher:
     return LiveProgress(console(to_stderr=True)) if is_terminal else PlainProgress()
 
 
-def plan_line(estimate: PlanEstimate, *, has_sessions: bool = True) -> str:
+def plan_line(estimate: PlanEstimate, *, has_sessions: bool = True, asked_of: str | None = None) -> str:
     """What a plan will cost, in a sentence."""
     if not has_sessions:
         return NO_SESSIONS
     if estimate.is_empty:
-        return f"nothing to fetch: {_why_nothing(estimate)}"
+        return f"nothing to fetch: {_why_nothing(estimate)}{_whose(estimate, asked_of)}"
     fetched = ", ".join(f"{timeframe.label}: {calls:,}" for timeframe, calls in estimate.by_timeframe.items())
     parts = [f"about {counted(estimate.calls, 'call')}" + (f" ({fetched})" if fetched else "")]
     if estimate.derived:
-        parts.append(f"{', '.join(timeframe.label for timeframe in estimate.derived)} derived")
+        parts.append(f"{derived_line(estimate)} derived")
     parts.append(f"{estimate.bars:,} bars")
     if estimate.minutes >= 1:
         parts.append(f"{shown_duration(estimate.minutes * 60)} at the rate limit")
     if estimate.resumed:
         parts.append(resumed_line(estimate.resumed))
     return ", ".join(parts)
+
+
+def derived_line(estimate: PlanEstimate) -> str:
+    """What is made of what: `5m, 1h from 1m, 1w from 1d`."""
+    by_sources: dict[str, list[str]] = {}
+    for target, sources in estimate.derived.items():
+        named = " and ".join(source.label for source in sources)
+        by_sources.setdefault(named, []).append(target.label)
+    return ", ".join(f"{', '.join(targets)} from {named}" for named, targets in by_sources.items())
 
 
 def resumed_line(parts: int) -> str:
@@ -81,6 +92,14 @@ def _why_nothing(estimate: PlanEstimate) -> str:
         return "all of it is covered"
     gaps, are = counted(estimate.gaps_not_due, "open gap"), "is" if estimate.gaps_not_due == 1 else "are"
     return f"covered, but for {gaps} that {are} due again from {estimate.due_at:%Y-%m-%d %H:%M} UTC on"
+
+
+def _whose(estimate: PlanEstimate, asked_of: str | None) -> str:
+    """That what is there is another's than who was named, who may have other values."""
+    others = [name for name in estimate.held_from if name != asked_of]
+    if asked_of is None or not others or estimate.has_others:
+        return ""
+    return f" with bars of {', '.join(others)} (barfill verify --provider {asked_of} compares them)"
 
 
 class _Counters:
@@ -115,6 +134,7 @@ class PlainProgress:
 
     def __init__(self) -> None:
         self.has_sessions = True
+        self.asked_of: str | None = None
         self._counters = _Counters()
         self._is_idle = False
         self._said_at = time.monotonic()
@@ -137,7 +157,7 @@ class PlainProgress:
     def planned(self, estimate: PlanEstimate) -> None:
         """One line."""
         self._is_idle = estimate.is_empty
-        say(f"  plan: {plan_line(estimate, has_sessions=self.has_sessions)}")
+        say(f"  plan: {plan_line(estimate, has_sessions=self.has_sessions, asked_of=self.asked_of)}")
 
     def page_written(self, page: PageWritten) -> None:
         """A line every few seconds."""
@@ -169,6 +189,7 @@ class LiveProgress:
 
     def __init__(self, output: Console) -> None:
         self.has_sessions = True
+        self.asked_of: str | None = None
         self._console = output
         self._counters = _Counters()
         self._bars_planned: Mapping[Timeframe, int] = {}
@@ -202,7 +223,7 @@ class LiveProgress:
 
     def planned(self, estimate: PlanEstimate) -> None:
         """One line, and a bar for each timeframe that is fetched."""
-        self._print(f"plan: {plan_line(estimate, has_sessions=self.has_sessions)}", indent=2)
+        self._print(f"plan: {plan_line(estimate, has_sessions=self.has_sessions, asked_of=self.asked_of)}", indent=2)
         self._bars_planned = estimate.bars_by_timeframe
         self._is_idle = estimate.is_empty
 

@@ -13,6 +13,7 @@ import click
 
 from barfill.cli.advice import ADVICE
 from barfill.cli.terminal import ago, clean, console, counted, print_table, shown_duration
+from barfill.core.capabilities import FILES
 
 if TYPE_CHECKING:
     from barfill.core.ranges import Range
@@ -31,6 +32,7 @@ LABEL_WIDTH = 12
 COLOURS = {"running": "cyan", "success": "green", "failed": "red", "cancelled": "yellow"}
 WORKER_GONE = "its worker is gone"
 GOES_ON = "another worker, or the next backfill of its symbols, goes on with it"
+IMPORT_GOES_ON = "importing the same files again goes on with it; barfill jobs cancel ends it"
 
 
 def show_list(runs: Sequence[ListedRun], now: datetime) -> None:
@@ -167,7 +169,9 @@ def _age(run: ListedRun, now: datetime) -> str:
 def _note(run: ListedRun) -> str:
     """What is remarkable about a run, or ""."""
     if run.status == "running" and not run.is_alive:
-        return f"{WORKER_GONE}; {GOES_ON}"
+        return f"{WORKER_GONE}; {_goes_on(run)}"
+    if run.status == "queued" and run.provider == FILES:
+        return f"interrupted; {IMPORT_GOES_ON}"
     said = ": ".join(filter(None, (run.error_code, run.error_message or run.reason)))
     if run.attempt and run.status == "queued":
         return f"failed {run.attempt} x, waits to be tried again: {said or 'no reason given'}"
@@ -229,7 +233,12 @@ def _error_facts(run: ListedRun) -> Iterator[tuple[str, str]]:
     if run.status in ("failed", "cancelled"):
         yield "again", f"barfill jobs retry {run.id}"
     elif run.status == "running" and not run.is_alive:
-        yield "then", GOES_ON
+        yield "then", _goes_on(run)
+
+
+def _goes_on(run: ListedRun) -> str:
+    """Who takes over a run whose worker is gone."""
+    return IMPORT_GOES_ON if run.provider == FILES else GOES_ON
 
 
 def _few(symbols: Sequence[str], most: int) -> str:

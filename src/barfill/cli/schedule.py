@@ -16,7 +16,8 @@ from barfill.cli.worker import told as told_worker
 from barfill.engine.report import EXIT_COMPLETE, EXIT_FAILED, EXIT_GAPS_REMAIN
 from barfill.engine.schedule import told
 from barfill.settings import Settings, read_settings
-from barfill.wiring import check_provider, make_schedule, make_worker, open_client
+from barfill.store.runs import count_queued
+from barfill.wiring import check_provider, make_schedule, make_worker, open_clients
 
 if TYPE_CHECKING:
     from barfill.engine.findings import Findings
@@ -29,14 +30,16 @@ EVERY_MINUTES = 15
 EPILOG = """\
 \b
 Examples:
-  barfill watchlist add tech AAPL MSFT    says what is to be kept complete
-  barfill schedule                        looks every 15 minutes, and after each close
-  barfill schedule --once --max-calls 500 for cron, systemd timers and GitHub Actions
-  barfill schedule --plan-only            only fills the queue, for workers elsewhere
+  barfill watchlist add tech AAPL MSFT      says what is to be kept complete
+  barfill schedule                          looks every 15 minutes, and after closes
+  barfill schedule --once --max-calls 500   for cron, systemd timers, GitHub Actions
+  barfill schedule --plan-only              only fills the queue, for workers elsewhere
 
 \b
-Exit codes of --once: 0 complete, 1 a run failed, 2 usage or settings, 3 gaps remain
-that may still fill, 130 interrupted.
+Exit codes of --once: 0 complete, 1 a run or symbol failed or the key is refused,
+2 usage or settings, 3 something is still to be fetched, 130 interrupted. With
+--plan-only 0 means that all is in the queue. Without --once a signal is the orderly
+end: 0.
 """
 
 
@@ -84,9 +87,9 @@ async def _forever(
     _as_json: bool,
 ) -> int:
     log = ServiceLog()
-    async with open_client(settings, database, log) as client:
-        looking = make_schedule(settings, database, client, log, every=every, max_calls=max_calls)
-        carrying = make_worker(settings, database, client, log, concurrency=concurrency)
+    async with open_clients(settings, database, log) as clients:
+        looking = make_schedule(settings, database, clients, log, every=every, max_calls=max_calls)
+        carrying = make_worker(settings, database, clients, log, concurrency=concurrency)
 
         def stop() -> None:
             looking.stop()
@@ -113,51 +116,88 @@ async def _once(
 ) -> int:
     log = ServiceLog()
     begun_at = await asyncio.to_thread(database.now)
-    async with open_client(settings, database, log) as client:
-        looking = make_schedule(settings, database, client, log, every=every, max_calls=max_calls)
-        carrying = make_worker(settings, database, client, log, concurrency=concurrency)
+    async with open_clients(settings, database, log) as clients:
+        looking = make_schedule(settings, database, clients, log, every=every, max_calls=max_calls)
+        carrying = make_worker(settings, database, clients, log, concurrency=concurrency)
         with stopped_by_signals(carrying.stop, log) as was_stopped:
             found = await looking.look()
             log.note(told(found))
-            if not plan_only:
+            if not (plan_only or found.held):
                 await carrying.run_until_empty()
                 await looking.derive()
                 log.note(told_worker(carrying))
+        if plan_only:
+            return _planned(found, as_json=as_json)
         findings = await looking.findings(begun_at=begun_at)
-    code = EXIT_INTERRUPTED if was_stopped() else _exit_code(carrying, findings)
+        waiting = await asyncio.to_thread(database.run, count_queued)
+    code = EXIT_INTERRUPTED if was_stopped() else _exit_code(found, carrying, findings)
     if as_json:
-        print_json(_as_json(found, carrying, findings, code))
+        print_json(_as_json(found, carrying, findings, waiting, code))
     else:
-        _show(findings)
+        _show(findings, waiting)
     return code
 
 
-def _exit_code(carrying: QueueWorker, findings: Findings) -> int:
-    if carrying.tally.failed:
+def _planned(found: Tick, *, as_json: bool) -> int:
+    """What there is for workers to do; the exit code."""
+    code = EXIT_FAILED if found.held or found.held_back or found.unserved else EXIT_COMPLETE
+    waiting = len(found.runs) + found.waiting
+    if as_json:
+        print_json(
+            {
+                "exit_code": code,
+                "symbols": found.symbols,
+                "runs_made": len(found.runs),
+                "runs_waiting": waiting,
+                "slices_left": found.left_out,
+            }
+        )
+    elif waiting:
+        say(f"{counted(waiting, 'run')} in the queue, for: barfill worker")
+    return code
+
+
+def _exit_code(found: Tick, carrying: QueueWorker, findings: Findings) -> int:
+    if (
+        found.held
+        or found.held_back
+        or found.unserved
+        or carrying.tally.failed
+        or any(state.has_failed for state in findings.states)
+    ):
         return EXIT_FAILED
     return EXIT_GAPS_REMAIN if findings.open_gaps else EXIT_COMPLETE
 
 
-def _as_json(found: Tick, carrying: QueueWorker, findings: Findings, code: int) -> dict[str, object]:
+def _as_json(found: Tick, carrying: QueueWorker, findings: Findings, waiting: int, code: int) -> dict[str, object]:
     tally = carrying.tally
     return {
         "exit_code": code,
         "symbols": found.symbols,
         "runs_made": len(found.runs),
+        "runs_waiting": waiting,
         "slices_left": found.left_out,
         "runs_done": tally.done,
         "runs_failed": tally.failed,
         "runs_postponed": tally.postponed,
         "calls_made": tally.calls,
         "bars_written": tally.bars_written,
+        "series_failed": [f"{state.ticker} {state.timeframe.label}" for state in findings.states if state.has_failed],
         "gaps_remaining": len(findings.open_gaps),
     }
 
 
-def _show(findings: Findings) -> None:
+def _show(findings: Findings, waiting: int) -> None:
     rows, left_out = shown_rows(findings.states)
     if rows:
         print_table(matrix_table(rows))
         click.echo(legend(rows) + (f"   ({left_out})" if left_out else ""))
-    if findings.open_gaps:
-        say(f"{counted(len(findings.open_gaps), 'gap')} may still fill: barfill gaps")
+    for ticker in dict.fromkeys(state.ticker for state in findings.states if state.has_failed):
+        say(f"{ticker} is not offered by the provider (SYMBOL_NOT_FOUND). Take it out: barfill symbols remove {ticker}")
+    asked = findings.of_what_was_asked()
+    if asked.open_gaps:
+        say(f"{counted(len(asked.open_gaps), 'gap')} may still fill: barfill gaps")
+    unfetched = {(gap.symbol, gap.timeframe) for gap in asked.not_come_to}
+    if unfetched:
+        queued = f"; {counted(waiting, 'run')} in the queue, for the next look or: barfill worker" if waiting else ""
+        say(f"{counted(len(unfetched), 'series', 'series')} still to be fetched{queued}")

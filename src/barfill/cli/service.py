@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from barfill.cli.terminal import say
+from barfill.cli.terminal import counted, say
 from barfill.engine.events import PageWritten, SilentListener
 
 EXIT_INTERRUPTED = 130
@@ -39,7 +39,8 @@ class ServiceLog(SilentListener):
 
     def note(self, text: str) -> None:
         """A line."""
-        since = f" ({self._pages:,} pages, {self._bars:,} bars since)" if self._pages else ""
+        came = f"{counted(self._pages, 'page')}, {counted(self._bars, 'bar')}"
+        since = f" ({came} since the last line)" if self._pages else ""
         self._pages = self._bars = 0
         say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {text}{since}")
 

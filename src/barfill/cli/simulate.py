@@ -53,13 +53,23 @@ Any non-empty key is taken, but not 'wrong'. GET /simulate/requests counts what 
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Serve the bar files of this folder instead.",
 )
-@click.option("--requests-per-minute", type=click.IntRange(min=1), help="[default: what the plan allows]")
+@click.option(
+    "--requests-per-minute", type=click.IntRange(min=1), help="Of each vendor. [default: what its plan allows]"
+)
 @click.option(
     "--plan",
     type=click.Choice(["free", "paid"]),
     default="free",
     show_default=True,
-    help="free: 200 requests a minute, the newest 15 minutes barred; paid: 10,000, nothing barred.",
+    help="free: Alpaca 200 requests a minute, the newest 15 minutes barred; Massive 5, two years, not today; Tradier "
+    "60, 15 minutes late; Finnhub 60, no candles. paid: 10,000, 6,000, 120 and 300, nothing barred.",
+)
+@click.option(
+    "--next-url-host",
+    type=click.Choice(["own", "vendor"]),
+    default="own",
+    show_default=True,
+    help="Whose host Massive's next_url names; its official client needs vendor.",
 )
 @click.option(
     "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A fault script: what goes wrong."
@@ -72,14 +82,16 @@ def simulate(
     replay: Path | None,
     requests_per_minute: int | None,
     plan: str,
+    next_url_host: str,
     faults: Path | None,
     is_verbose: bool,
 ) -> int:
     """
-    Run a simulated exchange, to try barfill without keys.
+        Run a simulated exchange, to try barfill without keys.
 
-    It speaks Alpaca's API on this machine until Ctrl-C and prints the lines that point barfill at it. Its bars are
-    invented, or replayed from files: the lines keep them in a directory of their own.
+        It speaks the APIs of Alpaca, Massive, Tradier, Finnhub and of three crypto venues (Binance, Coinbase Exchange,
+    Kraken) on this machine until Ctrl-C and prints the lines that point barfill at it. Its bars are invented, or
+    replayed from files: the lines keep them in a directory of their own.
     """
     from barfill.simulate import ExchangeConfig, serve  # noqa: PLC0415  slow to load
 
@@ -90,6 +102,7 @@ def simulate(
         replay=replay,
         requests_per_minute=requests_per_minute,
         plan=plan,
+        next_url_host=next_url_host,
         faults=_fault_lines(faults),
     )
     home = default_home().with_name("barfill-simulated" if replay is None else "barfill-replay")

@@ -12,13 +12,13 @@ import click
 from barfill.cli.inputs import parse_tickers
 from barfill.cli.matrix import CELL_WIDTH, ROWS_MAX, Row, legend, matrix_table
 from barfill.cli.meter import show_meters
+from barfill.cli.naming import today_s_tickers
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import matrix_by_symbol
 from barfill.errors import InvalidInput, SymbolNotFound
 from barfill.settings import read_settings
-from barfill.store.writes import OPEN_KINDS
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -129,7 +129,7 @@ def status(symbols: tuple[str, ...], only_unhealthy: bool, wants_quota: bool, as
             show_meters(database, as_json=as_json)
         return 0
     with open_store(read_settings()) as database:
-        found = _read(database, wanted)
+        found = _read(database, today_s_tickers(database, wanted))
         now = database.now()
     unhealthy = [one for one in found if not one.is_healthy]
     shown = unhealthy if only_unhealthy else found
@@ -162,7 +162,7 @@ def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
         rows.setdefault(row.symbol_id, {})[row.timeframe] = row
     states = matrix_by_symbol(series_states(database, [symbol.ticker for symbol in symbols]))
     gaps: dict[int, dict[Timeframe, OpenGaps]] = {}
-    for one in database.run(list_gaps, symbol_ids=ids, kinds=OPEN_KINDS):
+    for one in database.run(list_gaps, symbol_ids=ids, is_settled=False):
         of_symbol = gaps.setdefault(one.gap.symbol_id, {})
         before = of_symbol.get(one.timeframe, OpenGaps(0, one.gap.range.start))
         of_symbol[one.timeframe] = OpenGaps(before.count + 1, min(before.oldest, one.gap.range.start))
@@ -271,6 +271,7 @@ def _series_json(one: SymbolStatus, timeframe: Timeframe) -> dict[str, Any]:
             "expected": state.expected,
             "present": state.present,
             "settled": state.settled,
+            "settled_by_kind": dict(state.settled_by_kind),
         }
     if row is not None:
         names = ("oldest_ts", "newest_ts", "bar_count", "sessions_behind", "days_behind", "last_run_at", "last_result")

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from barfill.cli.inputs import ASSET_TYPES, SymbolRow, parse_symbol_file, parse_tickers
+from barfill.cli.naming import today_s_tickers
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
+from barfill.core.ticker import usual_asset_type
 from barfill.errors import InvalidInput
 from barfill.settings import Settings, read_settings
-from barfill.wiring import check_provider, open_client
+from barfill.wiring import check_provider, open_clients
 
 if TYPE_CHECKING:
     from barfill.store.database import Database
@@ -62,10 +65,17 @@ def symbols() -> None:
 
 @symbols.command()
 @click.argument("tickers", nargs=-1, required=True, metavar="SYMBOL...")
-@click.option("--type", "asset_type", type=click.Choice(ASSET_TYPES), help="With --unchecked. [default: stock]")
+@click.option(
+    "--type", "asset_type", type=click.Choice(ASSET_TYPES), help="With --unchecked. [default: stock, of a pair crypto]"
+)
 @click.option("--name", help="With --unchecked and a single symbol.")
+@click.option(
+    "--calendar", metavar="NAME", help="The exchange whose sessions they trade in. [default: XNYS, of a pair 24/7]"
+)
 @unchecked_option
-def add(tickers: tuple[str, ...], asset_type: str | None, name: str | None, is_unchecked: bool) -> int:
+def add(
+    tickers: tuple[str, ...], asset_type: str | None, name: str | None, calendar: str | None, is_unchecked: bool
+) -> int:
     """
     Add symbols that a provider offers.
 
@@ -73,6 +83,7 @@ def add(tickers: tuple[str, ...], asset_type: str | None, name: str | None, is_u
     Examples:
       barfill symbols add AAPL MSFT
       barfill symbols add OLDCO --unchecked --type stock --name "Old Company"
+      barfill symbols add 0700.HK --unchecked --calendar XHKG
     """
     if (asset_type or name) and not is_unchecked:
         raise InvalidInput("--type and --name come from the provider. Give them with --unchecked only.")
@@ -80,9 +91,10 @@ def add(tickers: tuple[str, ...], asset_type: str | None, name: str | None, is_u
     if name and len(rows) > 1:
         raise InvalidInput("--name fits a single symbol. Add the others with commands of their own.")
     rows = [SymbolRow(row.ticker, name or "", row.asset_type) for row in rows]
+    calendar = _calendar_named(calendar)
     settings = read_settings()
-    with open_store_for(settings, is_unchecked=is_unchecked) as database:
-        return report_added(add_rows(settings, database, rows, is_unchecked=is_unchecked))
+    with open_store_for(settings, rows, is_unchecked=is_unchecked) as database:
+        return report_added(add_rows(settings, database, rows, is_unchecked=is_unchecked, calendar=calendar))
 
 
 @symbols.command(name="import")
@@ -102,7 +114,7 @@ def import_(file: TextIO, is_unchecked: bool) -> int:
     """
     rows = read_symbol_file(file)
     settings = read_settings()
-    with open_store_for(settings, is_unchecked=is_unchecked) as database:
+    with open_store_for(settings, rows, is_unchecked=is_unchecked) as database:
         return report_added(add_rows(settings, database, rows, is_unchecked=is_unchecked))
 
 
@@ -149,6 +161,7 @@ def remove(tickers: tuple[str, ...]) -> int:
     with open_store(read_settings()) as database:
         from barfill.store.symbols import deactivate_symbols, find_symbols  # noqa: PLC0415  slow to load
 
+        wanted = today_s_tickers(database, wanted)
         known = database.run(find_symbols, wanted)
         switched = database.run(deactivate_symbols, wanted)
     unknown = [ticker for ticker in wanted if ticker not in known]
@@ -160,6 +173,17 @@ def remove(tickers: tuple[str, ...]) -> int:
     if unknown:
         say(f"Not known: {', '.join(unknown)}. See: barfill symbols list")
     return EXIT_FAILED if unknown else 0
+
+
+def _calendar_named(text: str | None) -> str:
+    """The code of the calendar that somebody named, which can be used; "" where none is named."""
+    if text is None:
+        return ""
+    from barfill.core.calendar import calendar_name, trading_calendar  # noqa: PLC0415  slow to load
+
+    name = calendar_name(text)
+    trading_calendar(name, datetime.now(UTC).year)
+    return name
 
 
 def inactive_note(ticker: str, provider: str) -> str:
@@ -175,25 +199,44 @@ def read_symbol_file(file: TextIO) -> tuple[SymbolRow, ...]:
     return parse_symbol_file(text, "Standard input" if file.name == "<stdin>" else file.name)
 
 
-def open_store_for(settings: Settings, *, is_unchecked: bool) -> AbstractContextManager[Database]:
+def open_store_for(
+    settings: Settings, rows: Sequence[SymbolRow], *, is_unchecked: bool
+) -> AbstractContextManager[Database]:
     """The store, once it is sure that a provider could be asked if it has to be."""
     if not is_unchecked:
-        check_provider(settings)
+        check_provider(settings, tickers=[row.ticker for row in rows])
     return open_store(settings)
 
 
-def add_rows(settings: Settings, database: Database, rows: Sequence[SymbolRow], *, is_unchecked: bool) -> Added:
-    """Makes sure that symbols are on record and switched on."""
+def add_rows(
+    settings: Settings, database: Database, rows: Sequence[SymbolRow], *, is_unchecked: bool, calendar: str = ""
+) -> Added:
+    """
+    Makes sure that symbols are on record and switched on; new ones get *calendar*, "" the usual one of their kind.
+
+    Raises:
+        InvalidInput: One that is on record has another calendar than the one that is named.
+    """
     from barfill.store.symbols import NewSymbol, activate_symbols, add_symbols, find_symbols  # noqa: PLC0415
 
     tickers = [row.ticker for row in rows]
     known = database.run(find_symbols, tickers)
+    others = [symbol for symbol in known.values() if calendar and symbol.calendar != calendar]
+    if others:
+        named = ", ".join(f"{symbol.ticker} ({symbol.calendar})" for symbol in others)
+        raise InvalidInput(
+            f"On record with another calendar than {calendar}: {named}. Their coverage and gaps were judged by it, so "
+            "it stays; leave --calendar out for them."
+        )
     again = tuple(ticker for ticker, symbol in known.items() if not symbol.is_active)
     if is_unchecked:
-        news = [NewSymbol(row.ticker, row.name or None, row.asset_type or "stock") for row in rows]
+        news = [
+            NewSymbol(row.ticker, row.name or None, row.asset_type or usual_asset_type(row.ticker), calendar)
+            for row in rows
+        ]
         found = database.run(add_symbols, news)
         return Added(found, tuple(ticker for ticker in tickers if ticker not in known), again, {})
-    new, refused = asyncio.run(_ask(settings, database, tickers))
+    new, refused = asyncio.run(_ask(settings, database, tickers, calendar))
     accepted = [ticker for ticker in tickers if ticker not in refused]
     database.run(activate_symbols, [ticker for ticker in accepted if ticker not in new])
     return Added(database.run(find_symbols, accepted), new, again, refused)
@@ -217,12 +260,13 @@ def report_added(added: Added) -> int:
 
 
 async def _ask(
-    settings: Settings, database: Database, tickers: Sequence[str]
+    settings: Settings, database: Database, tickers: Sequence[str], calendar: str
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    from barfill.engine.catalog import add_symbols  # noqa: PLC0415  slow to load
+    from barfill.engine.catalog import add_symbols, not_asked_text  # noqa: PLC0415  slow to load
 
-    async with open_client(settings, database, purpose="interactive") as client:
-        result = await add_symbols(database, client, tickers)
-        for ticker in result.inactive:
-            say(inactive_note(ticker, client.provider.name))
-    return result.added, result.refused
+    async with open_clients(settings, database, purpose="interactive", tickers=tickers) as clients:
+        result = await add_symbols(database, clients, tickers, calendar=calendar)
+        for ticker, provider in result.inactive.items():
+            say(inactive_note(ticker, provider))
+    unasked = {ticker: not_asked_text(ticker, error) for ticker, error in result.unasked.items()}
+    return result.added, result.refused | unasked

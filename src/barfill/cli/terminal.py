@@ -50,6 +50,11 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
 
 
+def print_json_line(value: object) -> None:
+    """The same on one line, for output that goes on."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
 def console(*, to_stderr: bool = False) -> Console:
     """A console on stdout or stderr that reads no markup; a file or a pipe is wide, unless COLUMNS says otherwise."""
     from rich.console import Console  # noqa: PLC0415  slow to load, and not needed for --json

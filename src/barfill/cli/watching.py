@@ -6,7 +6,6 @@ On a terminal a bar for each run moves in place, elsewhere a line is printed now
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from barfill.cli.runs_table import run_as_json, shown_percent, what
-from barfill.cli.terminal import clean, console, counted
+from barfill.cli.terminal import clean, console, counted, print_json_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -120,12 +119,12 @@ def _conclude(look: Look, since: datetime) -> None:
 def _json_line(look: Look) -> None:
     ended = look.ended
     line = {
-        "at": look.at.isoformat(),
+        "at": look.at,
         "running": [run_as_json(run) for run in look.running],
         "queued": look.queued,
         "ended": {"success": ended.success, "failed": ended.failed, "cancelled": ended.cancelled},
     }
-    click.echo(json.dumps(line, default=str, ensure_ascii=False))
+    print_json_line(line)
 
 
 def _plain() -> Show:

@@ -11,6 +11,7 @@ import click
 
 from barfill.cli.definitions import defined_line
 from barfill.cli.inputs import SymbolRow, parse_tickers
+from barfill.cli.naming import today_s_tickers
 from barfill.cli.opening import open_store
 from barfill.cli.symbols import EXIT_FAILED, add_rows, open_store_for, read_symbol_file, report_added, unchecked_option
 from barfill.cli.terminal import clean, counted, json_option, print_json, say
@@ -113,6 +114,7 @@ def remove(name: str, tickers: tuple[str, ...], without_jobs: bool) -> int:
     with open_store(read_settings()) as database:
         from barfill.store.watchlists import read_watchlist, remove_from_watchlist  # noqa: PLC0415  slow to load
 
+        wanted = today_s_tickers(database, wanted)
         members = {symbol.ticker: symbol.id for symbol in database.run(read_watchlist, name)}
         taken = [members[one] for one in wanted if one in members]
         count = database.run(remove_from_watchlist, name, taken)
@@ -190,9 +192,11 @@ def _show_lists(counts: dict[str, int], *, as_json: bool) -> int:
 
 def _add(name: str, rows: Sequence[SymbolRow], *, is_unchecked: bool, without_jobs: bool) -> int:
     settings = read_settings()
-    with open_store_for(settings, is_unchecked=is_unchecked) as database:
+    with open_store_for(settings, rows, is_unchecked=is_unchecked) as database:
         from barfill.store.watchlists import add_to_watchlist, create_watchlist  # noqa: PLC0415  slow to load
 
+        if not is_unchecked:
+            rows = [SymbolRow(ticker) for ticker in today_s_tickers(database, [row.ticker for row in rows])]
         added = add_rows(settings, database, rows, is_unchecked=is_unchecked)
         found = added.found
         count = 0

@@ -1,30 +1,36 @@
 """
 Trading calendars: which sessions there are, and which bars a complete series has.
 
-Sessions come from the `exchange_calendars` library; a known closure that the installed version may lack stands
-in `_CLOSURES`. Everything returned is UTC. Crypto trades around the clock: each UTC day is a session.
+Sessions come from the `exchange_calendars` library, and what is known better than by the installed version from
+`core.own_sessions`. Everything returned is UTC. Crypto trades around the clock: each UTC day is a session.
+
+A session with a lunch break has two parts. Intraday bars are anchored at the open of their part and none reaches over
+the break: h1 in Hong Kong is 09:30, 10:30, 11:30 (half an hour), 13:00, 14:00, 15:00, and h4 the morning and the
+afternoon.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from barfill.core.own_sessions import BARFILLS, OwnSession
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput, OutsideCalendar
 
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
 DAY_US = 86_400_000_000
 AROUND_THE_CLOCK = "24/7"
 FIRST_YEAR = 1990
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-# Full-day closures announced at short notice, for library versions older than the announcement.
-_CLOSURES = {"XNYS": (date(2012, 10, 29), date(2012, 10, 30), date(2018, 12, 5), date(2025, 1, 9))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,18 +40,50 @@ class TradingCalendar:
 
     Attributes:
         name: The exchange's code, such as `XNYS`, or `24/7`.
+        known: The days of which it is known whether there is a session; nothing can be said of any other.
         labels: int64 (n,), 00:00 UTC of each session's date, microseconds, strictly increasing.
         opens, closes: int64 (n,), the first instant of the session and the first one after it.
-        last_year: The last year that the sessions reach.
+        part_opens, part_closes: int64 (m,), the same of the parts of sessions, between which is a lunch break; most
+            sessions are one part.
+        part_session: int64 (m,), which session each part is of.
         version: Library and version that the sessions come from, kept as evidence with gaps.
     """
 
     name: str
+    known: Range
     labels: NDArray[np.int64]
     opens: NDArray[np.int64]
     closes: NDArray[np.int64]
-    last_year: int
+    part_opens: NDArray[np.int64]
+    part_closes: NDArray[np.int64]
+    part_session: NDArray[np.int64]
     version: str
+    _tallies: dict[Timeframe, _Tally] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def of(
+        name: str,
+        known: Range,
+        labels: NDArray[np.int64],
+        opens: NDArray[np.int64],
+        closes: NDArray[np.int64],
+        *,
+        version: str,
+        breaks: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> TradingCalendar:
+        """
+        From its sessions, and when their lunch breaks begin and end.
+
+        Args:
+            breaks: int64 (n,) each; where a session has none, both are its close. None: no session has any.
+        """
+        session = np.arange(len(labels), dtype=np.int64)
+        if breaks is None:
+            return TradingCalendar(name, known, labels, opens, closes, opens, closes, session, version)
+        starts, ends = (np.stack(pair, 1).ravel() for pair in ((opens, breaks[1]), (breaks[0], closes)))
+        is_part = starts < ends
+        parts = (starts[is_part], ends[is_part], np.repeat(session, 2)[is_part])
+        return TradingCalendar(name, known, labels, opens, closes, *parts, version)
 
     def sessions(self, wanted: Range, *, by_label: bool) -> slice:
         """
@@ -88,13 +126,15 @@ class TradingCalendar:
             first, last = np.searchsorted(self.labels, [start - 7 * DAY_US, end + 7 * DAY_US])
             mondays = np.unique(week_starts(self.labels[first:last]))
             return mondays[(mondays >= start) & (mondays < end)]
-        chosen = self.sessions(wanted, by_label=False)
-        starts = _intraday_starts(self.opens[chosen], self.closes[chosen], timeframe.length_us)
+        self._check(wanted)
+        first = np.searchsorted(self.part_closes, start, side="right")
+        last = np.searchsorted(self.part_opens, end, side="left")
+        starts = _intraday_starts(self.part_opens[first:last], self.part_closes[first:last], timeframe.length_us)
         return starts[(starts >= start) & (starts < end)]
 
     def bar_ends(self, timeframe: Timeframe, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """
-        When each bar is over, shape (n,): its nominal end, cut at the session's close.
+        When each bar is over, shape (n,): its nominal end, cut at the close of its part of the session.
 
         A d1 bar is over at its session's close, a w1 bar at the close of its week's last session.
         """
@@ -103,12 +143,11 @@ class TradingCalendar:
             index = np.searchsorted(self.labels, last_label, side="right") - 1
             return self.closes[np.maximum(index, 0)]
         ends = starts + timeframe.length_us
-        index = np.searchsorted(self.opens, starts, side="right") - 1
-        inside = (index >= 0) & (starts < self.closes[np.maximum(index, 0)])
-        return np.where(inside, np.minimum(ends, self.closes[np.maximum(index, 0)]), ends)
+        part = self._part_of(starts)
+        return np.where(part >= 0, np.minimum(ends, self.part_closes[part]), ends)
 
     def session_of(self, timeframe: Timeframe, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The index of the session of each bar, shape (n,); -1 where a bar lies on none."""
+        """The index of the session of each bar, shape (n,); -1 where a bar lies on none, or in its lunch break."""
         if timeframe is Timeframe.D1:
             index = np.searchsorted(self.labels, starts, side="left")
             found = (index < len(self.labels)) & (self.labels[np.minimum(index, len(self.labels) - 1)] == starts)
@@ -118,9 +157,17 @@ class TradingCalendar:
             label = self.labels[np.minimum(index, len(self.labels) - 1)]
             found = (index < len(self.labels)) & (label < starts + 7 * DAY_US)
             return np.where(found, index, -1)
-        index = np.searchsorted(self.opens, starts, side="right") - 1
-        inside = (index >= 0) & (starts < self.closes[np.maximum(index, 0)])
-        return np.where(inside, index, -1)
+        part = self._part_of(starts)
+        return np.where(part >= 0, self.part_session[part], -1)
+
+    def anchor_of(self, instants: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The open from which the intraday bar around each instant is counted, and whether there is trading then."""
+        part = self._part_of(instants)
+        return self.part_opens[np.maximum(part, 0)], part >= 0
+
+    def _part_of(self, instants: NDArray[np.int64]) -> NDArray[np.int64]:
+        part = np.searchsorted(self.part_opens, instants, side="right") - 1
+        return np.where((part >= 0) & (instants < self.part_closes[np.maximum(part, 0)]), part, -1)
 
     def closed_until(self, timeframe: Timeframe, now: datetime, delay: timedelta) -> datetime:
         """
@@ -130,29 +177,108 @@ class TradingCalendar:
         sessions; for d1 and w1 it is the label of the first session or week that is not over.
         """
         horizon = to_us(now - delay)
-        window = Range(now - timedelta(days=15), now + timedelta(days=15))
+        self._check(Range(now - timedelta(days=15), now))
+        window = Range(now - timedelta(days=15), min(now + timedelta(days=15), self.known.end))
         starts = self.expected_starts(timeframe, window)
-        forming = starts[self.bar_ends(timeframe, starts) > horizon]
+        ends = self.bar_ends(timeframe, starts)
+        if timeframe is Timeframe.W1:  # a week may have sessions behind the last one that is known
+            ends[starts + 7 * DAY_US > to_us(self.known.end)] = np.iinfo(np.int64).max
+        forming = starts[ends > horizon]
         if len(forming) == 0 or (timeframe.is_intraday and forming[0] > horizon):
             return from_us(horizon)
         return from_us(int(forming[0]))
 
     def expected_count(self, timeframe: Timeframe, wanted: Range) -> int:
-        """How many bars a complete series has in *wanted*."""
-        return len(self.expected_starts(timeframe, wanted))
+        """
+        How many bars a complete series has in *wanted*: as many as `expected_starts` gives.
+
+        Raises:
+            OutsideCalendar: As there.
+        """
+        self._check(wanted)
+        bounds = np.array([to_us(wanted.start), to_us(wanted.end)])
+        first, end = self._tally(timeframe).before(bounds).tolist()
+        return int(end - first)
+
+    def expected_counts(
+        self, timeframe: Timeframe, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """
+        How many bars a complete series has in each of many ranges, without a look at single bars.
+
+        Args:
+            starts, ends: int64 (n,), microseconds UTC, end excluded, none before its start.
+
+        Returns:
+            int64 (n,).
+
+        Raises:
+            OutsideCalendar: Some range reaches beyond the sessions that the calendar knows.
+        """
+        if len(starts) == 0:
+            return np.empty(0, np.int64)
+        self._check(Range(from_us(int(starts.min())), from_us(max(int(ends.max()), int(starts.min()) + 1))))
+        tally = self._tally(timeframe)
+        return tally.before(ends) - tally.before(starts)
+
+    def _tally(self, timeframe: Timeframe) -> _Tally:
+        if timeframe not in self._tallies:
+            if timeframe is Timeframe.D1:
+                tally = _Tally.of_instants(self.labels)
+            elif timeframe is Timeframe.W1:
+                tally = _Tally.of_instants(np.unique(week_starts(self.labels)))
+            else:
+                tally = _Tally.of_parts(self.part_opens, self.part_closes, timeframe.length_us)
+            self._tallies[timeframe] = tally
+        return self._tallies[timeframe]
 
     def regular_bars_per_session(self, timeframe: Timeframe) -> int:
         """How many bars of an intraday *timeframe* a full session has."""
-        longest = int(np.max(self.closes - self.opens))
-        return -(-longest // timeframe.length_us)
+        counts = -((self.part_opens - self.part_closes) // timeframe.length_us)
+        return int(np.bincount(self.part_session, weights=counts).max())
 
     def _check(self, wanted: Range) -> None:
-        last_instant = wanted.end - timedelta(microseconds=1)
-        if wanted.start.year < FIRST_YEAR or last_instant.year > self.last_year:
+        if wanted.start < self.known.start or wanted.end > self.known.end:
+            last = (self.known.end - timedelta(microseconds=1)).date()
             raise OutsideCalendar(
                 f"The range {wanted} reaches beyond the sessions of {self.name} that are known "
-                f"({FIRST_YEAR} to {self.last_year}). Choose a range inside."
+                f"({self.known.start.date()} to {last}). Choose a range inside."
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tally:
+    """
+    How many bars of one timeframe start before an instant.
+
+    Attributes:
+        opens: int64 (m,), ascending: where stretches of bars begin.
+        length_us: How far apart the bars of a stretch are.
+        counts: int64 (m,), how many each has.
+        before_each: int64 (m,), how many all those before it have.
+    """
+
+    opens: NDArray[np.int64]
+    length_us: int
+    counts: NDArray[np.int64]
+    before_each: NDArray[np.int64]
+
+    @staticmethod
+    def of_instants(starts: NDArray[np.int64]) -> _Tally:
+        return _Tally(starts, DAY_US, np.ones(len(starts), np.int64), np.arange(len(starts), dtype=np.int64))
+
+    @staticmethod
+    def of_parts(opens: NDArray[np.int64], closes: NDArray[np.int64], length_us: int) -> _Tally:
+        counts = -((opens - closes) // length_us)
+        return _Tally(opens, length_us, counts, np.cumsum(counts) - counts)
+
+    def before(self, instants: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 (n,), how many bars start before each of the instants."""
+        part = np.searchsorted(self.opens, instants, side="left") - 1
+        inside = np.maximum(part, 0)
+        begun = -((self.opens[inside] - instants) // self.length_us)
+        found = self.before_each[inside] + np.minimum(begun, self.counts[inside])
+        return np.where(part >= 0, found, 0)
 
 
 def week_starts(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -161,36 +287,161 @@ def week_starts(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return (days - (days + 3) % 7) * DAY_US  # 1970-01-01 was a Thursday
 
 
-@lru_cache(maxsize=32)
-def trading_calendar(name: str, last_year: int) -> TradingCalendar:
+_YOURS: dict[str, tuple[OwnSession, ...]] = {}
+
+
+def use_own_sessions(sessions: Iterable[OwnSession]) -> None:
     """
-    The calendar *name* (`XNYS`, ... or `24/7`) from 1990 to the end of *last_year*.
+    Makes all calendars of this process go by *sessions* from now on, before what the library and barfill know.
+
+    A process calls it once, when it has read its settings; calendars that are in use stay as they are.
+    """
+    by_calendar: dict[str, list[OwnSession]] = {}
+    for one in sessions:
+        by_calendar.setdefault(one.calendar, []).append(one)
+    wanted = {name: tuple(sorted(of_it, key=lambda one: one.on)) for name, of_it in by_calendar.items()}
+    if wanted != _YOURS:
+        _YOURS.clear()
+        _YOURS.update(wanted)
+        trading_calendar.cache_clear()
+
+
+def calendar_name(text: str) -> str:
+    """
+    The code under which a calendar is kept: `NYSE` and `XNAS` are `XNYS`.
 
     Raises:
         InvalidInput: No such calendar.
+    """
+    if text == AROUND_THE_CLOCK:
+        return text
+    import exchange_calendars  # noqa: PLC0415  slow to load, and not needed for most commands
+
+    try:
+        return str(exchange_calendars.resolve_alias(text.upper()))
+    except exchange_calendars.errors.InvalidCalendarName as error:
+        raise _unknown(text) from error
+
+
+@lru_cache(maxsize=32)
+def trading_calendar(name: str, last_year: int) -> TradingCalendar:
+    """
+    The calendar *name* (`XNYS`, ... or `24/7`) from 1990 to the end of *last_year*, or as much of it as is known.
+
+    Raises:
+        InvalidInput: No such calendar, or one that the library fails to build.
     """
     if name == AROUND_THE_CLOCK:
         return _around_the_clock(last_year)
     import exchange_calendars  # noqa: PLC0415  slow to load, and not needed for most commands
 
     try:
-        source = exchange_calendars.get_calendar(name, start=f"{FIRST_YEAR}-01-01", end=f"{last_year}-12-31")
+        source, known = _from_library(name, last_year)
     except exchange_calendars.errors.InvalidCalendarName as error:
-        raise InvalidInput(f"Calendar {name!r} is unknown. Use an exchange's code such as XNYS, or 24/7.") from error
-    labels = source.sessions.to_numpy().astype("datetime64[us]").astype(np.int64)
-    opens = source.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    closes = source.closes.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    closed = [(day.toordinal() - _EPOCH_ORDINAL) * DAY_US for day in _CLOSURES.get(name, ())]
-    kept = ~np.isin(labels, closed)
+        raise _unknown(name) from error
+    labels, opens, closes = _us(source.sessions), _us(source.opens), _us(source.closes)
+    break_starts, break_ends = _us(source.break_starts), _us(source.break_ends)
+    has_none = break_starts == np.iinfo(np.int64).min  # not a time
+    days = _Days(
+        labels, opens, closes, np.where(has_none, closes, break_starts), np.where(has_none, closes, break_ends)
+    )
     version = f"exchange_calendars {exchange_calendars.__version__}"
-    return TradingCalendar(name, labels[kept], opens[kept], closes[kept], last_year, version)
+    for whose, own in (("barfill", BARFILLS.get(name, ())), ("CALENDAR_FILE", _YOURS.get(name, ()))):
+        changed = days.change([one for one in own if _midnight(one.on) in known])
+        version += f" + {changed} of {whose}" if changed else ""
+    return TradingCalendar.of(
+        name,
+        known,
+        days.labels,
+        days.opens,
+        days.closes,
+        version=version,
+        breaks=None if has_none.all() else (days.break_starts, days.break_ends),
+    )
+
+
+def _from_library(name: str, last_year: int) -> tuple[ExchangeCalendar, Range]:
+    """The library's calendar and the days that it knows: those asked for, unless it is recorded for fewer."""
+    from exchange_calendars import get_calendar  # noqa: PLC0415  slow to load
+
+    first, last = date(FIRST_YEAR, 1, 1), date(last_year, 12, 31)
+    try:
+        return get_calendar(name, start=str(first), end=str(last)), _days_from(first, last)
+    except (ValueError, NotImplementedError):
+        pass  # recorded for fewer years: which, is told by one of the years that it gives by itself
+    try:
+        usual = get_calendar(name)
+        lowest, highest = usual.bound_min(), usual.bound_max()
+        first = first if lowest is None else max(first, lowest.date())
+        last = last if highest is None else min(last, highest.date())
+        return get_calendar(name, start=str(first), end=str(last)), _days_from(first, last)
+    except (ValueError, NotImplementedError) as error:  # the latter: Orthodox Easter on pandas 3
+        raise InvalidInput(
+            f"exchange_calendars cannot tell the sessions of {name}: {str(error)[:200]}. Update it, or use the "
+            "calendar of another exchange with the same hours."
+        ) from error
+
+
+@dataclass(slots=True)
+class _Days:
+    """Sessions on their way into a calendar, as columns by label; a session without a break has one at its close."""
+
+    labels: NDArray[np.int64]
+    opens: NDArray[np.int64]
+    closes: NDArray[np.int64]
+    break_starts: NDArray[np.int64]
+    break_ends: NDArray[np.int64]
+
+    def change(self, own: Iterable[OwnSession]) -> int:
+        """Makes the days what *own* says; how many of them were not so before."""
+        changed = 0
+        for one in own:
+            label = to_us(_midnight(one.on))
+            at = int(np.searchsorted(self.labels, label))
+            is_session = at < len(self.labels) and self.labels[at] == label
+            before = (int(self.opens[at]), int(self.closes[at])) if is_session else None
+            hours = None if one.hours is None else (to_us(one.hours.start), to_us(one.hours.end))
+            if hours == before:
+                continue
+            changed += 1
+            lunch = (int(self.break_starts[at]), int(self.break_ends[at])) if is_session else (0, 0)
+            if is_session:
+                self._each(lambda column, at=at: np.delete(column, at))
+            if hours is not None:
+                if not hours[0] < lunch[0] < lunch[1] < hours[1]:
+                    lunch = (hours[1], hours[1])
+                row = iter((label, *hours, *lunch))
+                self._each(lambda column, at=at, row=row: np.insert(column, at, next(row)))
+        return changed
+
+    def _each(self, change: Any) -> None:
+        self.labels, self.opens, self.closes, self.break_starts, self.break_ends = (
+            change(column) for column in (self.labels, self.opens, self.closes, self.break_starts, self.break_ends)
+        )
+
+
+def _us(stamps: Any) -> NDArray[np.int64]:
+    """int64 microseconds of a pandas index or series of instants; the lowest int64 where there is none."""
+    values: NDArray[np.int64] = stamps.to_numpy("datetime64[us]").astype(np.int64)
+    return values
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _days_from(first: date, last: date) -> Range:
+    return Range(_midnight(first), _midnight(last) + timedelta(days=1))
+
+
+def _unknown(name: str) -> InvalidInput:
+    return InvalidInput(f"Calendar {name!r} is unknown. Use an exchange's code such as XNYS, or 24/7.")
 
 
 def _around_the_clock(last_year: int) -> TradingCalendar:
-    first = (date(FIRST_YEAR, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_US
-    end = (date(last_year + 1, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_US
-    labels = np.arange(first, end, DAY_US, dtype=np.int64)
-    return TradingCalendar(AROUND_THE_CLOCK, labels, labels, labels + DAY_US, last_year, "UTC days")
+    known = _days_from(date(FIRST_YEAR, 1, 1), date(last_year, 12, 31))
+    labels = np.arange(to_us(known.start), to_us(known.end), DAY_US, dtype=np.int64)
+    return TradingCalendar.of(AROUND_THE_CLOCK, known, labels, labels, labels + DAY_US, version="UTC days")
 
 
 def _intraday_starts(opens: NDArray[np.int64], closes: NDArray[np.int64], length_us: int) -> NDArray[np.int64]:

@@ -4,7 +4,8 @@ How complete a series is within a window, from its ledger alone: coverage and ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from barfill.core.calendar import TradingCalendar
@@ -15,11 +16,17 @@ from barfill.core.timeframe import Timeframe
 
 @dataclass(frozen=True, slots=True)
 class KnownGap:
-    """A gap as the ledger has it: *expected_bars* bars are absent within *range*."""
+    """
+    A gap as the ledger has it: *expected_bars* bars are absent within *range*.
+
+    Attributes:
+        is_settled: Whether they are accounted for; a `missing` one may be.
+    """
 
     range: Range
     expected_bars: int
     kind: GapKind
+    is_settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,13 @@ class Completeness:
     Attributes:
         expected: Bars that the calendar lets one expect, less the settled ones.
         present: Those that are stored.
-        settled: Expected bars that are absent for a settled reason (no trade, before listing, ...).
+        settled: Expected bars that are absent for a settled reason (no trade, before listing, ...), by kind.
         unexplained: What is neither covered nor explained by a gap: ranges never fetched, where bars are expected.
     """
 
     expected: int
     present: int
-    settled: int
+    settled: Mapping[GapKind, int]
     unexplained: Ranges
 
 
@@ -45,20 +52,30 @@ def completeness(
     total = calendar.expected_count(timeframe, window)
     uncovered = Ranges([window]) - covered
     unexplained = uncovered
-    settled = absent_inside = 0
+    settled: Counter[GapKind] = Counter()
+    absent_inside = 0
     for gap in gaps:
         part = gap.range & window
         if part is None:
             continue
         unexplained = unexplained - part
         is_whole = part == gap.range
-        count = gap.expected_bars if is_whole else min(gap.expected_bars, calendar.expected_count(timeframe, part))
-        settled += count if gap.kind.is_settled else 0
+        count = gap.expected_bars if is_whole else _share(gap, part, calendar, timeframe)
+        if gap.is_settled:
+            settled[gap.kind] += count
         absent_inside += count if covered.covers(part) else 0
     outside = sum(calendar.expected_count(timeframe, one) for one in uncovered)
-    expected = max(0, total - settled)
+    expected = max(0, total - settled.total())
     present = min(expected, max(0, total - outside - absent_inside))
     return Completeness(expected, present, settled, _with_bars(unexplained, calendar, timeframe))
+
+
+def _share(gap: KnownGap, part: Range, calendar: TradingCalendar, timeframe: Timeframe) -> int:
+    """How many bars are absent in a part of *gap*; a quiet stretch, which has bars in it, is cut evenly."""
+    expected = calendar.expected_count(timeframe, part)
+    if gap.kind is not GapKind.NO_TRADE:
+        return min(gap.expected_bars, expected)
+    return round(gap.expected_bars * expected / max(1, calendar.expected_count(timeframe, gap.range)))
 
 
 def _with_bars(ranges: Ranges, calendar: TradingCalendar, timeframe: Timeframe) -> Ranges:

@@ -16,7 +16,7 @@ that the rules kept out is a row: it breaks a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,8 +27,13 @@ from barfill.core.calendar import TradingCalendar
 from barfill.core.density import RangeCounts, densities, spread
 from barfill.core.judged import BlockedSlots
 from barfill.core.ranges import Range, Ranges, from_us, to_us
-from barfill.core.suspicion import is_suspicious
+from barfill.core.suspicion import DENSITY_OF_THE_LIQUID, is_suspicious
 from barfill.core.timeframe import Timeframe
+
+SHARED_BY_MIN = 0.2
+"""Where so many of the liquid symbols on a page lack the same bar it is the provider's fault (S4)."""
+SHARERS_MIN, SHARERS_AMONG_MIN = 2, 5
+"""At least so many of them, among so many that were asked for it."""
 
 
 class GapKind(Enum):
@@ -118,9 +123,11 @@ class Gap:
         symbol: Index into the tickers.
         range: From the first absent bar's start to the last one's end.
         expected_bars: How many are absent within it.
-        kind: `missing` and `unavailable` are candidates: held, to be settled by a second answer. `no_trade` and
-            `quarantined` are final.
+        kind: `missing` and `unavailable` are candidates: held, to be settled by a second answer. `no_trade`,
+            `halted` and `quarantined` are final.
         is_leading: Nothing older is known of the symbol and no row comes before: it may not have been listed yet.
+        is_on_file: Explained by a known outage (`core.outages`): final, whatever its kind.
+        is_shared: Other liquid symbols on the page lack the same bars: the provider's fault, as it seems (S4).
     """
 
     symbol: int
@@ -129,6 +136,8 @@ class Gap:
     kind: GapKind
     reason: str
     is_leading: bool = False
+    is_on_file: bool = False
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,24 +174,46 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     if len(runs) == 0 and len(kept_out) == 0:
         return Reconciled(proven, (), learned)
     symbol = proven.symbol[runs.owner]
-    first_look = np.where(np.isnan(evidence.density), _without_longest_run(runs, counts, len(known.judged)), np.nan)
     in_doubt = grid.touches(evidence.doubted, runs)
+    beside = _beside_holes(runs, counts, in_doubt, len(known.judged))
+    first_look = np.where(np.isnan(evidence.density), beside, np.nan)
     density = np.where(
         in_doubt & evidence.is_lossy[symbol], evidence.density[symbol], np.fmax(known.judged, first_look)[symbol]
     )
     suspects = is_suspicious(runs.end - runs.first, symbol, density, in_doubt, timeframe)
     suspects |= np.isin(symbol, evidence.blocked.unplaced)
+    is_shared = _is_shared(runs, counts, np.fmax(known.judged, first_look), len(grid.starts))
+    suspects |= is_shared
     suspicious = runs.take(suspects)
+    # What is held may be a hole: it says nothing about how often the symbol trades, once that is known.
+    is_held = np.bincount(suspicious.symbol_in(counts), minlength=len(learned)) > 0
+    learned = np.where(is_held & ~np.isnan(evidence.density), evidence.density, learned)
     holes = _Runs.concat(suspicious, kept_out)
     is_leading = _is_leading(suspicious, counts, evidence.has_older)
     is_final = ~evidence.blocked.is_held[grid.is_on(evidence.blocked.start)]
     gaps = [
-        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading),
+        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading, is_shared[suspects]),
         *_quiet_gaps(runs.take(~suspects), holes, grid, density[~suspects]),
         *_quarantined_gaps(_rows_of(grid.count(blocked[is_final])), grid),
     ]
     gaps.sort(key=lambda gap: (gap.symbol, gap.range))
     return Reconciled(_without(holes, grid), tuple(gaps), learned)
+
+
+def gaps_not_looked_at(ranges: Mapping[int, Ranges], calendar: TradingCalendar, timeframe: Timeframe) -> Sequence[Gap]:
+    """
+    The expected bars in *ranges*, by symbol, at which the provider did not look although asked: candidates to be
+    settled by a second answer, never quiet ones.
+    """
+    gaps = []
+    for symbol, one in ((symbol, one) for symbol, of_symbol in ranges.items() for one in of_symbol):
+        starts = calendar.expected_starts(timeframe, one)
+        if len(starts):
+            end = min(one.end, from_us(int(starts[-1])) + timeframe.length)
+            reason = f"the answer begins behind {_bars(len(starts))}, at which the provider may not have looked"
+            absent = Range(from_us(int(starts[0])), end)
+            gaps.append(Gap(symbol, absent, len(starts), GapKind.UNAVAILABLE, reason, is_leading=True))
+    return gaps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +289,10 @@ class _Runs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def symbol_in(self, counts: RangeCounts) -> NDArray[np.int32]:
+        """The symbol of each run, shape (n,)."""
+        return counts.symbol[self.owner]
+
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> _Runs:
         return _Runs(self.owner[chosen], self.first[chosen], self.end[chosen])
 
@@ -304,17 +339,46 @@ def _absent_runs(counts: RangeCounts) -> _Runs:
     return _Runs(owner, walls[at] + 1, walls[at + 1])
 
 
-def _without_longest_run(runs: _Runs, counts: RangeCounts, symbols: int) -> NDArray[np.float64]:
+def _is_shared(runs: _Runs, counts: RangeCounts, density: NDArray[np.float64], bars: int) -> NDArray[np.bool_]:
     """
-    By symbol, the share of bars that it has outside of its longest run of absent ones; NaN without any row.
+    Which runs hold a bar that a fifth of the page's liquid symbols lack as well (S4), shape (n,).
 
-    A hole that is large beside a first page must not vouch for itself.
+    Each of them alone might be quiet for a minute; together they are a fault of the provider.
+    """
+    shared = np.zeros(len(runs), np.bool_)
+    is_liquid = density[counts.symbol] >= DENSITY_OF_THE_LIQUID
+    of_liquid = is_liquid[runs.owner]
+    if len(np.unique(counts.symbol[is_liquid])) < SHARERS_AMONG_MIN or of_liquid.sum() < SHARERS_MIN:
+        return shared
+    asked = _depth(counts.first[is_liquid], counts.end[is_liquid], bars)
+    absent = _depth(runs.first[of_liquid], runs.end[of_liquid], bars)
+    is_fault = (asked >= SHARERS_AMONG_MIN) & (absent >= SHARERS_MIN) & (absent >= SHARED_BY_MIN * asked)
+    before = np.concatenate(([0], np.cumsum(is_fault)))
+    shared[of_liquid] = (before[runs.end] > before[runs.first])[of_liquid]
+    return shared
+
+
+def _depth(first: NDArray[np.int64], end: NDArray[np.int64], bars: int) -> NDArray[np.int64]:
+    """How many of the half-open intervals each position lies in, shape (bars,)."""
+    steps = np.bincount(first, minlength=bars + 1) - np.bincount(end, minlength=bars + 1)
+    depth: NDArray[np.int64] = np.cumsum(steps)[:bars]
+    return depth
+
+
+def _beside_holes(runs: _Runs, counts: RangeCounts, in_doubt: NDArray[np.bool_], symbols: int) -> NDArray[np.float64]:
+    """
+    By symbol, the share of bars that it has outside of its longest run of absent ones and of those in doubt; NaN
+    without any row.
+
+    A hole that is large beside a first page must not vouch for itself, and a cut must not vouch for another.
     """
     rows = np.bincount(counts.symbol, weights=counts.key_end - counts.key_first, minlength=symbols)
     expected = np.bincount(counts.symbol, weights=counts.end - counts.first, minlength=symbols)
+    symbol, length = runs.symbol_in(counts), runs.end - runs.first
     longest = np.zeros(symbols)
-    np.maximum.at(longest, counts.symbol[runs.owner], runs.end - runs.first)
-    share = rows / np.maximum(expected - longest, 1)
+    np.maximum.at(longest, symbol[~in_doubt], length[~in_doubt])
+    doubted = np.bincount(symbol, weights=np.where(in_doubt, length, 0), minlength=symbols)
+    share = rows / np.maximum(expected - longest - doubted, 1)
     return np.where(rows > 0, np.minimum(share, 1), np.nan)
 
 
@@ -344,10 +408,14 @@ def _without(holes: _Runs, grid: _Grid) -> SymbolRanges:
 
 
 def _suspicious_gaps(
-    runs: _Runs, grid: _Grid, density: NDArray[np.float64], is_leading: NDArray[np.bool_]
+    runs: _Runs,
+    grid: _Grid,
+    density: NDArray[np.float64],
+    is_leading: NDArray[np.bool_],
+    is_shared: NDArray[np.bool_],
 ) -> Iterable[Gap]:
-    rows = (runs.owner.tolist(), runs.first.tolist(), runs.end.tolist(), density.tolist(), is_leading.tolist())
-    for owner, first, end, share, leading in zip(*rows, strict=True):
+    columns = (runs.owner, runs.first, runs.end, density, is_leading, is_shared)
+    for owner, first, end, share, leading, shared in zip(*(column.tolist() for column in columns), strict=True):
         count = end - first
         kind = GapKind.UNAVAILABLE if leading and not np.isnan(share) else GapKind.MISSING
         if np.isnan(share):
@@ -356,7 +424,11 @@ def _suspicious_gaps(
             reason = f"{_bars(count)} before the symbol's first one {_are(count)} absent"
         else:
             reason = f"{_bars(count)}{' in a row' if count > 1 else ''} {_are(count)} absent; {_usually(share)}"
-        yield Gap(int(grid.proven.symbol[owner]), grid.range(owner, first, end), count, kind, reason, leading)
+        if shared:
+            reason += "; other liquid symbols lack bars at the same time"
+        absent = grid.range(owner, first, end)
+        symbol = int(grid.proven.symbol[owner])
+        yield Gap(symbol, absent, count, kind, reason, is_leading=leading, is_shared=shared)
 
 
 def _quiet_gaps(runs: _Runs, holes: _Runs, grid: _Grid, density: NDArray[np.float64]) -> Iterable[Gap]:

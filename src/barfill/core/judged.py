@@ -75,6 +75,23 @@ class Remark:
     examples: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    A warning about one bar that is kept.
+
+    Attributes:
+        symbol: Index into the tickers that travel beside the columns.
+        ts: The bar's start, microseconds UTC.
+        detail: What looks wrong, with the values.
+    """
+
+    rule: str
+    symbol: int
+    ts: int
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockedSlots:
     """
@@ -126,6 +143,7 @@ class Judged:
         blocked: What must stay out of coverage because of these two.
         counts: Where the rows went.
         warnings: By rule id; `Q13` in here is the clock alarm.
+        marks: Those of the warnings that are about single bars, of each rule a bounded number.
         ask_again: Whether rows contradict each other (Q11), so that one more request is worth it.
     """
 
@@ -136,6 +154,7 @@ class Judged:
     blocked: BlockedSlots
     counts: RowCounts
     warnings: Mapping[str, Remark]
+    marks: tuple[Mark, ...]
     ask_again: bool
 
     @property

@@ -52,9 +52,8 @@ def slots_of(
     if timeframe is Timeframe.W1:
         slots = week_starts(ts)
         return slots, calendar.session_of(timeframe, slots) >= 0
-    session = calendar.session_of(timeframe, ts)
-    opens = calendar.opens[np.maximum(session, 0)]
-    return ts - (ts - opens) % timeframe.length_us, session >= 0
+    anchor, is_trading = calendar.anchor_of(ts)
+    return ts - (ts - anchor) % timeframe.length_us, is_trading
 
 
 def _sessions_nearby(query: BarsQuery, calendar: TradingCalendar) -> slice:
@@ -122,7 +121,8 @@ def _place_intraday(
     ts = sheet.rows.ts
     opens, closes = calendar.opens[nearby], calendar.closes[nearby]
     session = np.maximum(np.searchsorted(opens, ts, side="right") - 1, 0)
-    is_regular = (ts >= opens[session]) & (ts < closes[session])
+    anchor, is_trading = calendar.anchor_of(ts)
+    is_regular = is_trading & (ts >= opens[session]) & (ts < closes[session])
     if not is_regular.all():
         pre_opens, post_closes = _extended_hours(calendar, nearby)
         following = np.minimum(session + 1, len(opens) - 1)
@@ -134,7 +134,8 @@ def _place_intraday(
         if not extended_hours:
             sheet.mark(ts == closes[session], Row.CLOSE_PRINT)
             sheet.mark(~is_regular, Row.OUT_OF_SESSION)
-    sheet.mark((ts - opens[session]) % timeframe.length_us != 0, Row.QUARANTINED, Rule.Q03)
+    anchor = np.where(is_regular, anchor, opens[session])
+    sheet.mark((ts - anchor) % timeframe.length_us != 0, Row.QUARANTINED, Rule.Q03)
 
 
 def _is_daytime(ts: NDArray[np.int64], opens: NDArray[np.int64]) -> NDArray[np.bool_]:

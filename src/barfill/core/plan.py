@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from barfill.core.calendar import TradingCalendar
 from barfill.core.capabilities import Capabilities, PageCounts
-from barfill.core.ranges import Range, Ranges, from_us
+from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.core.timeframe import Timeframe
 
 PAGES_PER_SLICE = 25
@@ -37,7 +37,8 @@ class Sources:
     """
     Attributes:
         fetch: What is asked of the provider, by timeframe.
-        derive: What is resampled: target, its window, and the timeframes it may come from, best first.
+        derive: What is resampled where finer bars are there: target, its window, and the timeframes it may come from,
+            best first. A target may be fetched in a part of its window, and derived in the other.
     """
 
     fetch: Mapping[Timeframe, Ranges]
@@ -51,6 +52,45 @@ class Derivation:
     target: Timeframe
     window: Range
     candidates: tuple[Timeframe, ...]
+
+
+_MINUTES = frozenset({Timeframe.M5, Timeframe.M15, Timeframe.M30})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """
+    What may be derived though the provider offers it; what it does not offer is derived whatever stands here.
+
+    Attributes:
+        from_m1: Whether m1 is a source: of m5, m15 and m30, and of hours; else hours are made of those.
+        h1, h4, w1: Whether these are derived from finer bars.
+    """
+
+    from_m1: bool = True
+    h1: bool = True
+    h4: bool = True
+    w1: bool = True
+
+    def allows(self, timeframe: Timeframe) -> bool:
+        """Whether *timeframe* is derived where it could be fetched."""
+        if timeframe in _MINUTES:
+            return self.from_m1
+        return {Timeframe.H1: self.h1, Timeframe.H4: self.h4, Timeframe.W1: self.w1}.get(timeframe, False)
+
+    def candidates(self, timeframe: Timeframe, capabilities: Capabilities) -> tuple[Timeframe, ...]:
+        """What bars of *timeframe* are made of, best first; empty where they are fetched."""
+        if timeframe in capabilities.timeframes and not self.allows(timeframe):
+            return ()
+        return self._unless_minutes_are_refused(derivable_from(timeframe, capabilities))
+
+    def sources_of(self, timeframe: Timeframe) -> tuple[Timeframe, ...]:
+        """The same of what is stored, whoever has sent it."""
+        return self._unless_minutes_are_refused(made_of(timeframe))
+
+    def _unless_minutes_are_refused(self, finer: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+        others = tuple(one for one in finer if one is not Timeframe.M1)
+        return finer if self.from_m1 or not others else others
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +110,42 @@ class Slice:
 
     Attributes:
         symbols: (id, ticker) pairs in the byte order of their tickers.
-        expected_rows: How many rows the pages will hold, extended hours included.
+        expected_rows: What it takes of the pages, in what the provider counts (mostly rows), extended hours included.
+        capabilities: Of the provider that is asked.
+        is_live: Whether its bars may still change: they are kept as live.
+        is_reread: Whether it is covered, and read again as bars may have been corrected.
     """
 
     symbols: tuple[tuple[int, str], ...]
     timeframe: Timeframe
     range: Range
     expected_rows: float
+    capabilities: Capabilities = field(compare=False, repr=False)
+    is_live: bool = False
+    is_reread: bool = False
 
-    def pages(self, page_size: int) -> int:
+    @property
+    def calls(self) -> int:
         """How many pages it is expected to take, at least one."""
-        return max(1, int(-(-self.expected_rows // page_size)))
+        return max(1, int(-(-self.expected_rows // self.capabilities.page_size)))
 
 
-def sources(
-    windows: Mapping[Timeframe, Range], capabilities: Capabilities, *, h1_from_m15: bool, h4_from_m15: bool
-) -> Sources:
+def sources(windows: Mapping[Timeframe, Range], capabilities: Capabilities, resampling: Resampling) -> Sources:
     """
     Which timeframes are fetched and which are derived, for symbols that want *windows*.
 
     A coarser intraday timeframe is derived wherever a finer one is wanted anyway; the rest of its window is fetched
     where the provider offers it, else it is derived from a finer one fetched for the purpose: minutes where a page
-    is counted in base minutes (they cost the same), else m15. Weeks are made of days.
+    is counted in base minutes (they cost the same), else m15. Weeks are made of days. What *resampling* refuses is
+    fetched, and derived only where the provider does not offer it.
     """
     fetch: dict[Timeframe, Ranges] = defaultdict(Ranges)
     derive: list[Derivation] = []
-    refused = {Timeframe.H1: not h1_from_m15, Timeframe.H4: not h4_from_m15}
     for timeframe in _FINEST_FIRST:
         if timeframe not in windows:
             continue
         window = windows[timeframe]
-        finer = _finer_candidates(timeframe, capabilities) if not refused.get(timeframe, False) else ()
+        finer = resampling.candidates(timeframe, capabilities)
         left = Ranges([window])
         for candidate in finer:
             left = left - fetch[candidate]
@@ -108,9 +153,9 @@ def sources(
         if is_offered:
             fetch[timeframe] = fetch[timeframe] | left
         elif left and finer:
-            purpose = _purpose_source(timeframe, capabilities)
-            fetch[purpose] = fetch[purpose] | (left if purpose is not Timeframe.D1 else _whole_weeks(left))
-        if finer and (not is_offered or left != Ranges([window])):
+            purpose = _purpose_source(finer, capabilities)
+            fetch[purpose] = fetch[purpose] | (left if purpose is not Timeframe.D1 else whole_weeks(left))
+        if finer:
             derive.append(Derivation(timeframe, window, finer))
     return Sources({timeframe: ranges for timeframe, ranges in fetch.items() if ranges}, tuple(derive))
 
@@ -130,15 +175,12 @@ def missing_ranges(
     return Ranges(trimmed for one in left if (trimmed := _trimmed(one, calendar, timeframe)) is not None)
 
 
-def cut_slices(
-    needs: Iterable[Need], capabilities: Capabilities, calendar: TradingCalendar, *, page_size: int | None = None
-) -> tuple[Slice, ...]:
+def cut_slices(needs: Iterable[Need], capabilities: Capabilities, calendar: TradingCalendar) -> tuple[Slice, ...]:
     """
     The slices that fetch *needs*: every range of every series exactly once, newest first.
 
     Symbols that lack the same range share a slice, so that pages are full whatever the density of the bars.
     """
-    size = page_size or capabilities.page_size
     groups: dict[tuple[Timeframe, Range], list[tuple[int, str]]] = defaultdict(list)
     for need in needs:
         for one in need.ranges:
@@ -146,13 +188,13 @@ def cut_slices(
     slices: list[Slice] = []
     for (timeframe, wanted), symbols in groups.items():
         ordered = sorted(symbols, key=lambda pair: pair[1].encode())
-        group = _Group(ordered, timeframe, wanted, capabilities, calendar, PAGES_PER_SLICE * size)
+        group = _Group(ordered, timeframe, wanted, capabilities, calendar, PAGES_PER_SLICE * capabilities.page_size)
         slices.extend(group.cut())
     return tuple(sorted(slices, key=_urgency))
 
 
 def expected_rows(calendar: TradingCalendar, timeframe: Timeframe, wanted: Range, capabilities: Capabilities) -> float:
-    """How many rows one liquid symbol takes on the pages for *wanted*, extended hours included."""
+    """What one liquid symbol takes of the pages for *wanted*, in what they count, extended hours included."""
     expected = calendar.expected_count(timeframe, wanted)
     if not timeframe.is_intraday:
         return float(expected)
@@ -160,22 +202,35 @@ def expected_rows(calendar: TradingCalendar, timeframe: Timeframe, wanted: Range
     return expected * capabilities.bars_per_session.get(timeframe, regular) / regular
 
 
-def _finer_candidates(timeframe: Timeframe, capabilities: Capabilities) -> tuple[Timeframe, ...]:
+def page_share(timeframe: Timeframe, expected_bars: int, symbols: int, capabilities: Capabilities) -> float:
+    """What a slice of daily bars takes of the pages: a page for each day, where one brings a day of all symbols."""
+    is_by_days = symbols > 1 and timeframe is Timeframe.D1 and capabilities.has_market_days
+    return float(expected_bars * (capabilities.page_size if is_by_days else symbols))
+
+
+def derivable_from(timeframe: Timeframe, capabilities: Capabilities) -> tuple[Timeframe, ...]:
+    """The timeframes that the provider sends and of which bars of *timeframe* can be made, finest first."""
+    finer = made_of(timeframe)
+    return finer if timeframe is Timeframe.W1 else tuple(one for one in finer if one in capabilities.timeframes)
+
+
+def made_of(timeframe: Timeframe) -> tuple[Timeframe, ...]:
+    """The timeframes of which bars of *timeframe* can be made, finest first."""
     if timeframe is Timeframe.W1:
         return (Timeframe.D1,)
     if timeframe is Timeframe.D1:
         return ()  # the daily bar follows the tape's own rules and is not the sum of its minutes
-    finer = _FINEST_FIRST[: _FINEST_FIRST.index(timeframe)]
-    return tuple(one for one in finer if one in capabilities.timeframes)
+    return _FINEST_FIRST[: _FINEST_FIRST.index(timeframe)]
 
 
-def _purpose_source(timeframe: Timeframe, capabilities: Capabilities) -> Timeframe:
-    if timeframe is Timeframe.W1:
-        return Timeframe.D1
-    return Timeframe.M1 if capabilities.page_counts is PageCounts.BASE_MINUTES else Timeframe.M15
+def _purpose_source(finer: Sequence[Timeframe], capabilities: Capabilities) -> Timeframe:
+    """Which of *finer* is fetched only to derive from it."""
+    if capabilities.page_counts is PageCounts.BASE_MINUTES and Timeframe.M1 in finer:
+        return Timeframe.M1
+    return Timeframe.M15 if Timeframe.M15 in finer else finer[-1]
 
 
-def _whole_weeks(ranges: Ranges) -> Ranges:
+def whole_weeks(ranges: Ranges) -> Ranges:
     """*ranges* widened to whole ISO weeks, so that each week can be made of all of its days."""
     return Ranges(
         Range(_monday(one.start), _monday(one.end + timedelta(days=7) - timedelta(microseconds=1))) for one in ranges
@@ -208,19 +263,42 @@ class _Group:
 
     def cut(self) -> Iterable[Slice]:
         """The slices that fetch the group: every symbol and every instant once."""
+        if self._is_cheaper_by_days():
+            yield from self._market_days()
+            return
         for part in self._time_parts():
             rows = max(expected_rows(self.calendar, self.timeframe, part, self.capabilities), 1.0)
             for batch in self._batches(rows):
-                yield Slice(tuple(batch), self.timeframe, part, rows * len(batch))
+                yield Slice(tuple(batch), self.timeframe, part, rows * len(batch), self.capabilities)
+
+    def _is_cheaper_by_days(self) -> bool:
+        if self.timeframe is not Timeframe.D1 or not self.capabilities.has_market_days:
+            return False
+        return len(self._session_starts()) < len(self.symbols)
+
+    def _market_days(self) -> Iterable[Slice]:
+        """All symbols together, so many sessions in a slice as it may have calls; the newest first."""
+        starts = self._session_starts()
+        cuts = list(range(len(starts), 0, -PAGES_PER_SLICE))
+        end = self.wanted.end
+        for cut in cuts:
+            first = max(0, cut - PAGES_PER_SLICE)
+            start = from_us(int(starts[first])) if first else self.wanted.start
+            taken = page_share(self.timeframe, cut - first, len(self.symbols), self.capabilities)
+            yield Slice(tuple(self.symbols), self.timeframe, Range(start, end), taken, self.capabilities)
+            end = start
 
     def _time_parts(self) -> list[Range]:
         """
         The range cut at session bounds: its newest part apart where both parts fill slices, and no part larger
-        than a slice holds for one symbol.
+        than a slice holds for one symbol. Where one call may only ask for so much, each part is one call.
         """
+        session_starts = self._session_starts()
+        longest = self.capabilities.range_per_call_max.get(self.timeframe)
+        if longest is not None:
+            return list(_cut(self.wanted, session_starts, longest))
         rows = expected_rows(self.calendar, self.timeframe, self.wanted, self.capabilities)
         is_long = rows * len(self.symbols) * NEWEST_SHARE >= self.rows_max
-        session_starts = self._session_starts()
         count = len(session_starts)
         older = round(count * (1 - NEWEST_SHARE)) if is_long else 0
         cuts: list[int] = []
@@ -258,6 +336,23 @@ class _Group:
         whole_pages = count * rows // page_size
         fitting = int((whole_pages * page_size - 1) // rows)
         return fitting if fitting >= FITTING_SHARE_MIN * count else count
+
+
+def _cut(wanted: Range, session_starts: NDArray[np.int64], longest: timedelta) -> Iterable[Range]:
+    """
+    *wanted* in pieces of at most *longest*, the newest first, and each but the oldest as long as sessions allow.
+
+    They end where sessions begin; where the market was closed for longer than a piece, wherever they must.
+    """
+    end = wanted.end
+    while end - wanted.start > longest:
+        start = end - longest
+        first = int(np.searchsorted(session_starts, to_us(start)))
+        if first < len(session_starts) and session_starts[first] < to_us(end):
+            start = from_us(int(session_starts[first]))
+        yield Range(start, end)
+        end = start
+    yield Range(wanted.start, end)
 
 
 def _encoded_length(ticker: str) -> int:

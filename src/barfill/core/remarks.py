@@ -7,14 +7,14 @@ W05, W12, W17, W19 and W20 need stored bars, another timeframe or corporate acti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.bars import BarColumns
 from barfill.core.calendar import AROUND_THE_CLOCK, DAY_US, TradingCalendar
-from barfill.core.judged import EXAMPLES_MAX, Remark
+from barfill.core.judged import EXAMPLES_MAX, Mark, Remark
 from barfill.core.jumps import SPLIT_DATE_SLACK_US, SPLIT_TOLERANCE, References, reference_closes
 from barfill.core.timeframe import Timeframe
 
@@ -29,6 +29,20 @@ _SPLIT_FACTORS = np.concatenate((_RATIOS, 1 / _RATIOS))  # smaller ratios look l
 _SPLIT_MIN = 1.4
 _ROUNDING = 2e-7  # vendors round a vwap, some through float32
 _OVERNIGHT_US = DAY_US // 2
+
+
+MARKS_MAX = 200
+"""Of one rule on one page; a page of which more bars look wrong is told by their number."""
+_TOLD = ("open", "high", "low", "close", "volume", "vwap", "trade_count")
+_SENTENCES = {
+    "W10": "the vwap {vwap} lies outside of low {low} to high {high}",
+    "W11": "the close {close} follows {before}, between low {low} and high {high}",
+    "W13": "a volume of {volume} in {trade_count} trades, between low {low} and high {high}",
+    "W14": "the open {open} lies outside of low {low} to high {high}",
+    "W15": "the volume {volume} is more than 20 times the median of the 60 bars before",
+    "W16": "the price has been {close} for more than 30 bars with volume",
+    "W18": "the price goes from {before} to {open}, and no split on file explains it",
+}
 
 
 def remark(rows: NDArray[np.intp], bars: BarColumns, symbols: Sequence[str]) -> Remark:
@@ -59,6 +73,30 @@ def value_remarks(
         "W18": _split_like_nights(bars, before, calendar, references),
     }
     return {rule: rows for rule, rows in found.items() if len(rows)}
+
+
+def marks_of(found: Mapping[str, NDArray[np.intp]], bars: BarColumns, references: References) -> tuple[Mark, ...]:
+    """
+    The warnings about single bars, each with its values; of each rule the first MARKS_MAX.
+
+    Args:
+        found: Positions in *bars*, by rule id; rules that are only counted are left out.
+        bars: Sorted by key.
+    """
+    if not any(rule in _SENTENCES for rule in found):
+        return ()
+    before = reference_closes(bars, references.last_closes)
+    return tuple(
+        Mark(rule, int(bars.symbol[row]), int(bars.ts[row]), _detail(rule, bars, row, float(before[row])))
+        for rule, rows in found.items()
+        if rule in _SENTENCES
+        for row in rows[:MARKS_MAX].tolist()
+    )
+
+
+def _detail(rule: str, bars: BarColumns, row: int, before: float) -> str:
+    values = {name: f"{getattr(bars, name)[row].item():.10g}" for name in _TOLD}
+    return _SENTENCES[rule].format_map({**values, "before": "none" if math.isnan(before) else f"{before:.10g}"})
 
 
 def _far_closes(bars: BarColumns, before: NDArray[np.float64], timeframe: Timeframe) -> NDArray[np.intp]:

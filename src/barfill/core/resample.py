@@ -14,13 +14,12 @@ unknown where that of any part is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.bars import NO_TRADE_COUNT, BarColumns
-from barfill.core.calendar import DAY_US, FIRST_YEAR, TradingCalendar, week_starts
+from barfill.core.calendar import DAY_US, TradingCalendar, week_starts
 from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput
@@ -83,7 +82,8 @@ def _target_starts(
         return week_starts(calendar.labels[nearest]), session >= 0
     if target is Timeframe.D1:
         return calendar.labels[nearest], session >= 0
-    return ts - (ts - calendar.opens[nearest]) % target.length_us, session >= 0
+    anchor, is_trading = calendar.anchor_of(ts)
+    return ts - (ts - anchor) % target.length_us, is_trading
 
 
 def _merged(bars: BarColumns, starts: NDArray[np.int64]) -> BarColumns:
@@ -126,8 +126,7 @@ class _Spans:
 
     @staticmethod
     def around(hull: Range, source: Timeframe, target: Timeframe, calendar: TradingCalendar) -> _Spans:
-        first_known = to_us(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
-        last_known = to_us(datetime(calendar.last_year, 12, 31, 23, 59, 59, tzinfo=UTC))
+        first_known, last_known = to_us(calendar.known.start), to_us(calendar.known.end)
         start, end = to_us(hull.start), to_us(hull.end)
         wider = Range(
             from_us(min(start, max(start - _CONTEXT_US, first_known))),

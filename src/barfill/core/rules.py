@@ -21,23 +21,22 @@ from numpy.typing import NDArray
 
 from barfill.core.bars import COLUMN_NAMES, NO_TRADE_COUNT, BarColumns
 from barfill.core.calendar import DAY_US, TradingCalendar
-from barfill.core.judged import BlockedSlots, HeldRow, Judged, Remark, RowCounts
+from barfill.core.judged import BlockedSlots, HeldRow, Judged, Mark, Remark, RowCounts
 from barfill.core.jumps import Fate, KnownSplit, References, find_jumps
-from barfill.core.page import RAW, BarsQuery, Page, RejectedRow
+from barfill.core.page import BarsQuery, Page, RejectedRow
 from barfill.core.placing import place, slots_of
 from barfill.core.ranges import to_us, utc
 from barfill.core.reasons import Rule, raw_json, reason_of
-from barfill.core.remarks import remark, value_remarks
+from barfill.core.remarks import marks_of, remark, value_remarks
 from barfill.core.sheet import Row, Sheet
+from barfill.core.ticker import WELL_FORMED, is_ticker
 from barfill.core.timeframe import Timeframe
 from barfill.errors import BadResponse, excerpt
 
 VOLUME_MAX = 1e15
 PRICE_END = 1e12
 _CLOCK_SLACK_US = 5 * 60 * 1_000_000
-_WELL_FORMED = r"[A-Z0-9][A-Z0-9.\-/:^]{0,19}"
-_SYMBOL = re.compile(_WELL_FORMED)
-_SYMBOLS = re.compile(f"(?:{_WELL_FORMED}\n)*")
+_SYMBOLS = re.compile(f"(?:{WELL_FORMED}\n)*")
 _NO_CLOSES: Mapping[int, float] = MappingProxyType({})
 _NO_SPLITS: Mapping[int, Sequence[KnownSplit]] = MappingProxyType({})
 
@@ -116,15 +115,18 @@ def judge(
     found = value_remarks(accepted, query.timeframe, calendar, references)
     if len(rounded):
         found["W04"] = rounded
-    warnings = _warnings(sheet, page, accepted, found)
+    if len(leaps := sheet.remarks.pop("W18", ())):
+        in_accepted = np.searchsorted(sheet.positions(Row.KEPT), leaps)
+        found["W18"] = np.union1d(found.get("W18", []), in_accepted).astype(np.intp)
+    told = _Told(_warnings(sheet, page, accepted, found), marks_of(found, accepted, references))
     blocked = _blocked(sheet, page, query.timeframe, calendar)
-    return _judged(sheet, page, accepted, warnings, blocked)
+    return _judged(sheet, page, accepted, told, blocked)
 
 
 def _check_variant(page: Page, query: BarsQuery) -> None:
-    if page.feed != query.feed or page.basis != RAW:
+    if (page.feed, page.basis) != (query.feed, query.basis):
         raise BadResponse(
-            f"Bars of feed {query.feed!r} with {RAW} prices were asked for ({query}); the answer is of feed "
+            f"Bars of feed {query.feed!r} with {query.basis} prices were asked for ({query}); the answer is of feed "
             f"{page.feed!r} with {page.basis} prices. Nothing of it is stored, as the two must not mix in a series.",
             request=str(query),
             reason="wrong_variant",
@@ -137,7 +139,7 @@ def _check_symbols(page: Page, query: BarsQuery) -> dict[int, Rule]:
     lines = "".join([f"{symbol}\n" for symbol in page.symbols])
     if _SYMBOLS.fullmatch(lines) is None or lines.count("\n") != len(page.symbols):
         for index, symbol in enumerate(page.symbols):
-            if _SYMBOL.fullmatch(symbol) is None:
+            if not is_ticker(symbol):
                 malformed[index] = Rule.Q16 if _is_storable(symbol) else Rule.Q30
     strange = set(page.symbols).difference(query.symbols, [page.symbols[index] for index in malformed])
     if strange:
@@ -256,13 +258,18 @@ def _check_level(sheet: Sheet, timeframe: Timeframe, calendar: TradingCalendar, 
     sheet.mark_at(kept[jumps.fate == Fate.HELD], Row.HELD, Rule.Q20)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said about rows that are kept."""
+
+    warnings: Mapping[str, Remark]
+    marks: tuple[Mark, ...]
+
+
 def _warnings(
     sheet: Sheet, page: Page, accepted: BarColumns, found: Mapping[str, NDArray[np.intp]]
 ) -> dict[str, Remark]:
     warnings = {rule: remark(rows, accepted, page.symbols) for rule, rows in found.items()}
-    if len(leaps := sheet.remarks.pop("W18", ())):
-        in_accepted = np.searchsorted(sheet.positions(Row.KEPT), leaps)
-        warnings["W18"] = remark(np.union1d(found.get("W18", []), in_accepted).astype(np.intp), accepted, page.symbols)
     for rule, rows in sheet.remarks.items():
         if len(rows):
             warnings[rule] = remark(rows, sheet.rows, page.symbols)
@@ -271,9 +278,7 @@ def _warnings(
     return warnings
 
 
-def _judged(
-    sheet: Sheet, page: Page, accepted: BarColumns, warnings: Mapping[str, Remark], blocked: BlockedSlots
-) -> Judged:
+def _judged(sheet: Sheet, page: Page, accepted: BarColumns, told: _Told, blocked: BlockedSlots) -> Judged:
     count = sheet.counts()
     quarantined = page.rejected + tuple(_rejected(sheet, page, row) for row in sheet.positions(Row.QUARANTINED))
     counts = RowCounts(
@@ -294,7 +299,8 @@ def _judged(
         held=tuple(_held(sheet, row) for row in sheet.positions(Row.HELD)),
         blocked=blocked,
         counts=counts,
-        warnings=warnings,
+        warnings=told.warnings,
+        marks=told.marks,
         ask_again=bool(np.any(sheet.rule == Rule.Q11)),
     )
 

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 
+from barfill.core.ranges import Ranges
+from barfill.engine.clients import Clients
 from barfill.engine.clock import EngineClock
-from barfill.engine.derive import Derived, Origin, derive_market
+from barfill.engine.derive import Derived, derive_market
 from barfill.engine.dispatch import Dispatch
 from barfill.engine.estimate import estimate_plan
 from barfill.engine.events import BackfillListener, PlanEstimate
 from barfill.engine.findings import Findings, look_for_gaps
 from barfill.engine.heartbeat import beating
-from barfill.engine.ledger import Market, read_markets
-from barfill.engine.planning import Plan, plan_backfill, plan_retry, read_in_flight
+from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_markets, read_rows
+from barfill.engine.live import derive_live
+from barfill.engine.out_of_reach import settle_out_of_reach
+from barfill.engine.planning import Plan, of_another_source, plan_backfill, plan_retry
 from barfill.engine.report import BackfillReport, Summary
 from barfill.engine.request import BackfillRequest
 from barfill.engine.settings import EngineSettings
-from barfill.providers.client import ProviderClient
+from barfill.engine.sparing import spared
 from barfill.store.database import Database
+from barfill.store.runs import unfinished_runs
 from barfill.store.workers import Presence, planning_turn
 
 
@@ -31,19 +37,18 @@ class Backfill:
     """
     Args:
         database: Migrated.
-        client: Of the provider that is asked.
+        clients: Of the providers that can be asked, the preferred first.
         settings: How many chains at a time, what is derived, how often gaps are asked again.
         listener: Is told what happens, on the event loop's thread.
     """
 
     def __init__(
-        self, database: Database, client: ProviderClient, settings: EngineSettings, listener: BackfillListener
+        self, database: Database, clients: Clients, settings: EngineSettings, listener: BackfillListener
     ) -> None:
         self._database = database
-        self._client = client
+        self._clients = clients
         self._settings = settings
         self._listener = listener
-        self._capabilities = client.provider.capabilities
         self._is_stopping = False
         self._dispatch: Dispatch | None = None
 
@@ -58,19 +63,20 @@ class Backfill:
         What `run` would do and what it would cost; nothing is asked of the provider.
 
         Raises:
-            SymbolNotFound, OutsideCalendar, StoreError: The plan cannot be made.
+            SymbolNotFound, NoProvider, StoreError: The plan cannot be made.
         """
         clock = EngineClock(await asyncio.to_thread(self._database.now))
         markets = await self._markets(request, clock)
         plan = await asyncio.to_thread(self._plan, markets, request, clock)
-        return estimate_plan(plan, markets, self._capabilities)
+        return estimate_plan(plan, markets)
 
     async def run(self, request: BackfillRequest) -> BackfillReport:
         """
         Carries *request* out; what fails is in the report.
 
         Raises:
-            SymbolNotFound, OutsideCalendar: The request names something that does not exist.
+            SymbolNotFound: The request names something that does not exist.
+            NoProvider: None of the providers has what is wanted of some symbols, or their calendar has not.
             StoreError: The database is gone, full or read-only; nothing more can be kept.
         """
         begun = time.monotonic()
@@ -78,8 +84,10 @@ class Backfill:
         markets = await self._markets(request, clock)
         presence = await asyncio.to_thread(Presence, self._database)
         try:
-            async with beating(self._database, presence, patience_s=self._settings.worker_patience_s):
-                return await self._run(request, markets, clock, presence, begun)
+            dispatch = await self._new_dispatch(request, clock, presence)
+            patience_s = self._settings.worker_patience_s
+            async with beating(self._database, presence, dispatch.executor, self._listener.note, patience_s=patience_s):
+                return await self._run(request, markets, clock, dispatch, begun)
         finally:
             await asyncio.to_thread(presence.close)
 
@@ -88,18 +96,19 @@ class Backfill:
         request: BackfillRequest,
         markets: tuple[Market, ...],
         clock: EngineClock,
-        presence: Presence,
+        dispatch: Dispatch,
         begun: float,
     ) -> BackfillReport:
         begun_at = clock.now()
-        dispatch = await self._new_dispatch(request, markets, clock, presence)
+        for text in await asyncio.to_thread(self._database.run, settle_out_of_reach, markets):
+            self._listener.note(text)
         plan = await asyncio.to_thread(self._plan_and_enlist, markets, request, clock, dispatch)
-        self._listener.planned(estimate_plan(plan, markets, self._capabilities))
+        self._listener.planned(estimate_plan(plan, markets))
 
         self._listener.stage(1, "fetching", plan.expected_bars(markets).total())
         await dispatch.carry_out()
         derived = await self._derive(markets, request, clock)
-        found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
+        found = await asyncio.to_thread(self._look, request, markets, clock, begun_at)
         detected = found
         seen = found.of_what_was_asked() if self._ended_early(dispatch) else found
         self._listener.stage(2, "gaps detected", len(seen.open_gaps))
@@ -107,14 +116,15 @@ class Backfill:
             if not found.to_ask_again or self._is_stopping or dispatch.is_over:
                 break
             await self._rest(self._settings.retry_wait_s(attempt))
-            if not await asyncio.to_thread(self._enlist_retry, markets, found, dispatch):
+            plan = await asyncio.to_thread(self._enlist_retry, request, markets, clock, begun_at, dispatch)
+            if not (plan.slices or plan.elsewhere):
                 break
-            self._listener.stage(3, f"retrying gaps, attempt {attempt} of {self._settings.gap_attempts}", 0)
+            title = f"retrying gaps, attempt {attempt} of {self._settings.gap_attempts}"
+            self._listener.stage(3, title, plan.expected_bars(markets).total())
             await dispatch.carry_out()
             again = await self._derive(markets, request, clock)
-            derived.bars += again.bars
-            derived.written += again.written
-            found = await asyncio.to_thread(look_for_gaps, self._database, markets, clock.now(), begun_at=begun_at)
+            derived.add(again)
+            found = await asyncio.to_thread(self._look, request, markets, clock, begun_at)
         if self._ended_early(dispatch):
             detected, found = detected.of_what_was_asked(), found.of_what_was_asked()
         return self._report(request, detected, found, dispatch, derived, begun=begun)
@@ -125,18 +135,25 @@ class Backfill:
 
     async def _markets(self, request: BackfillRequest, clock: EngineClock) -> tuple[Market, ...]:
         return await asyncio.to_thread(
-            self._database.run, read_markets, request, self._capabilities, self._settings, clock.now()
+            self._database.run, read_markets, request, self._clients.roster, self._settings, clock.now()
         )
 
     def _plan(self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock) -> Plan:
         return plan_backfill(
             self._database,
             markets,
-            self._capabilities,
-            provider=self._client.provider.name,
+            askable=self._clients.names,
             is_full=request.is_full,
             now=clock.now(),
+            patience_s=self._settings.worker_patience_s,
+            fallbacks=self._clients.fallbacks,
+            only_gaps=request.only_gaps,
         )
+
+    def _look(
+        self, request: BackfillRequest, markets: tuple[Market, ...], clock: EngineClock, begun_at: datetime
+    ) -> Findings:
+        return look_for_gaps(self._database, markets, clock.now(), begun_at=begun_at, only_gaps=request.only_gaps)
 
     def _plan_and_enlist(
         self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock, dispatch: Dispatch
@@ -146,26 +163,38 @@ class Backfill:
             dispatch.enlist(plan)
         return plan
 
-    def _enlist_retry(self, markets: tuple[Market, ...], found: Findings, dispatch: Dispatch) -> bool:
-        """Whether there is anything to ask again that no other process is asking for."""
+    def _enlist_retry(
+        self,
+        request: BackfillRequest,
+        markets: tuple[Market, ...],
+        clock: EngineClock,
+        begun_at: datetime,
+        dispatch: Dispatch,
+    ) -> Plan:
+        """What is still to be asked again, now that it is our turn: others may have brought some of it meanwhile."""
         with planning_turn(self._database):
+            unfinished = self._database.run(unfinished_runs, patience_s=self._settings.worker_patience_s)
+            needless: dict[SeriesKey, Ranges] = {}
+            for one in markets:
+                rows, gaps = self._database.run(read_rows, one), self._database.run(read_gaps, one)
+                needless |= spared(self._database, one, rows, gaps).ranges
             plan = plan_retry(
-                found,
+                self._look(request, markets, clock, begun_at),
                 markets,
-                self._capabilities,
                 refused=dispatch.tally.refused,
-                in_flight=read_in_flight(self._database),
+                cancelled=dispatch.cancelled,
+                unfinished=unfinished,
+                foreign={key for one in markets for key in of_another_source(self._database.run(read_rows, one), one)},
+                needless=needless,
             )
             dispatch.enlist(plan)
-        return bool(plan.slices)
+        return plan
 
-    async def _new_dispatch(
-        self, request: BackfillRequest, markets: tuple[Market, ...], clock: EngineClock, presence: Presence
-    ) -> Dispatch:
+    async def _new_dispatch(self, request: BackfillRequest, clock: EngineClock, presence: Presence) -> Dispatch:
         worker = await asyncio.to_thread(lambda: presence.worker)
         dispatch = Dispatch(
             self._database,
-            self._client,
+            self._clients,
             self._settings,
             self._listener,
             clock=clock,
@@ -179,11 +208,10 @@ class Backfill:
 
     async def _derive(self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock) -> Derived:
         total = Derived()
-        origin = Origin(self._client.provider.name, clock.now())
         for market in markets:
-            done = await asyncio.to_thread(derive_market, self._database, market, origin, is_full=request.is_full)
-            total.bars += done.bars
-            total.written += done.written
+            done = await asyncio.to_thread(derive_market, self._database, market, clock.now(), is_full=request.is_full)
+            total.add(done)
+            total.written += await asyncio.to_thread(derive_live, self._database, market, clock.now())
         return total
 
     async def _rest(self, seconds: float) -> None:
@@ -209,8 +237,8 @@ class Backfill:
             symbols_ok=len([ticker for ticker in request.tickers if ticker not in failed]),
             symbols_failed=len([ticker for ticker in request.tickers if ticker in failed]),
             calls_made=dispatch.calls,
-            calls_least=tally.least_calls(self._capabilities.page_size),
-            calls_other=self._client.requests_made.all - dispatch.calls,
+            calls_least=tally.least_calls,
+            calls_other=self._clients.requests_made - dispatch.calls,
             rows_received=sum(tally.rows.values()),
             bars_written=tally.inserted + derived.written,
             bars_changed=tally.changed,

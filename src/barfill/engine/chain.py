@@ -8,16 +8,18 @@ chains at a time hide the latency.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
 
 from barfill.core.page import Page
 from barfill.core.proof import pages_cap
+from barfill.engine.clients import PageSource
 from barfill.engine.desk import Desk, Processed
 from barfill.engine.run import RunInHand
 from barfill.errors import BadResponse, BarfillError, DailyBudgetSpent, PageDropped
-from barfill.providers.client import ProviderClient, RequestCounts
+from barfill.providers.client import RequestCounts
 
 EMPTY_PAGES_MAX = 3
 STOP_GRACE_S = 3.0
@@ -83,7 +85,7 @@ class ChainFollower:
 
     def __init__(
         self,
-        client: ProviderClient,
+        client: PageSource,
         desk: Desk,
         budget: CallBudget,
         *,
@@ -96,19 +98,34 @@ class ChainFollower:
         self._page_size = page_size
         self._on_page = on_page
         self._stopping = asyncio.Event()
+        self._lost: dict[tuple[int, int], asyncio.Event] = {}
+        """By run and epoch, of the runs that are followed."""
+
+    @property
+    def in_hand(self) -> dict[int, int]:
+        """The runs that are followed now, with their epochs."""
+        return dict(self._lost.keys())
+
+    def lose(self, run_id: int, epoch: int) -> None:
+        """The run is somebody else's now, or nobody's: an answer that is waited for is given up."""
+        lost = self._lost.get((run_id, epoch))
+        if lost is not None:
+            lost.set()
 
     def stop(self) -> None:
         """No further page is asked for; an answer under way is waited for a moment, one that rests is given up."""
         self._stopping.set()
 
-    async def follow(self, run: RunInHand, *, expected_rows: float) -> ChainEnd:
+    async def follow(self, run: RunInHand, *, expected_rows: float | None) -> ChainEnd:
         """
         Reads and stores the pages of *run* from where it is to the end.
 
         Args:
-            expected_rows: How many rows the pages of the whole run should hold.
+            expected_rows: How many rows the pages of the whole run should hold; None where whoever sends them knows
+                where they end, however many they are.
         """
-        cap = pages_cap(expected_rows, self._page_size)
+        cap = sys.maxsize if expected_rows is None else pages_cap(expected_rows, self._page_size)
+        self._lost[run.run_id, run.epoch] = asyncio.Event()
         try:
             while True:
                 if self._stopping.is_set() or not self._budget.reserve():
@@ -118,22 +135,26 @@ class ChainFollower:
         except TimeoutError:
             return ChainEnd(Ending.STOPPED)
         except DailyBudgetSpent as error:
-            self._budget.end(error)
             return ChainEnd(Ending.STOPPED, error)
         except PageDropped as error:
             return ChainEnd(Ending.DROPPED, error)
         except BarfillError as error:
             return ChainEnd(Ending.FAILED, error)
+        finally:
+            del self._lost[run.run_id, run.epoch]
 
     async def _next_page(self, run: RunInHand, cap: int) -> bool:
         """Fetches and stores one page; whether it was the last."""
         counts = RequestCounts()
         try:
-            page = await self._unless_stopped(self._client.fetch_page(run.query, run.token, counts=counts))
+            fetching = self._client.fetch_page(run.query, run.token, counts=counts)
+            page = await self._unless_stopped(fetching, self._lost[run.run_id, run.epoch])
         finally:
             self._budget.spend(counts.all)
+            run.calls_unbooked += counts.all
         _guard(run, page, cap)
-        processed = await asyncio.to_thread(self._desk.process, run, page, counts.all)
+        processed = await asyncio.to_thread(self._desk.process, run, page, run.calls_unbooked)
+        run.calls_unbooked = 0
         run.state = processed.proof.state
         run.carried = processed.carried
         run.proved_bars += processed.proved_bars
@@ -142,20 +163,25 @@ class ChainFollower:
         self._on_page(run, page, processed)
         return page.next_token is None
 
-    async def _unless_stopped(self, fetching: Coroutine[None, None, Page]) -> Page:
+    async def _unless_stopped(self, fetching: Coroutine[None, None, Page], is_lost: asyncio.Event) -> Page:
         """
         The page; once stopped, only if it comes within a moment: a request may wait for the rate limit a minute.
 
         Raises:
+            PageDropped: The run is no longer ours. Nothing of the page is stored.
             TimeoutError: The page was given up. Nothing of it is stored, and the next backfill asks for it.
         """
         fetch = asyncio.ensure_future(fetching)
         stop = asyncio.ensure_future(self._stopping.wait())
+        lost = asyncio.ensure_future(is_lost.wait())
         try:
-            await asyncio.wait({fetch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({fetch, stop, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if is_lost.is_set() and not fetch.done():
+                raise PageDropped("The run was cancelled or taken over while an answer was waited for.")
             return await asyncio.wait_for(fetch, None if fetch.done() else STOP_GRACE_S)
         finally:
             stop.cancel()
+            lost.cancel()
             fetch.cancel()
 
 
@@ -167,8 +193,8 @@ def _guard(run: RunInHand, page: Page, cap: int) -> None:
         BadResponse: `page_loop`, a token came a second time or there are too many pages; `empty_pages`, more than
             three pages in a row without any row.
     """
-    is_empty = page.received == 0 and page.next_token is not None
-    run.may_lack_rows |= is_empty or page.may_lack_rows
+    is_empty = page.received == 0 and page.next_token is not None and not page.is_window
+    run.may_lack_rows |= is_empty or page.may_lack_rows or not page.is_in_order
     run.empty_pages = run.empty_pages + 1 if is_empty else 0
     if run.empty_pages > EMPTY_PAGES_MAX:
         raise BadResponse(

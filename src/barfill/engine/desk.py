@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.bars import BarColumns
-from barfill.core.gaps import Gap, Reconciled, reconcile
+from barfill.core.gaps import Gap, Reconciled, SymbolRanges, gaps_not_looked_at
 from barfill.core.judged import Judged
-from barfill.core.page import Page
+from barfill.core.outages import reconcile_around_outages
+from barfill.core.page import RAW, Page
 from barfill.core.proof import Proof, prove
 from barfill.core.ranges import Range, Ranges, from_us
 from barfill.core.rules import judge
@@ -26,11 +27,14 @@ from barfill.engine.boundary import contradiction, without_contradictions
 from barfill.engine.closes import closes_around
 from barfill.engine.evidence import answered_by, blocked_by, carried_on, evidence_of
 from barfill.engine.run import Carried, RunInHand
-from barfill.engine.settling import Settler, without_stored
+from barfill.engine.settling import ACCOUNTED, Settler, without_stored
+from barfill.store.bars import read_bars, stored_starts
 from barfill.store.database import Database
 from barfill.store.pages import write_page
-from barfill.store.writes import PageOutcome, PageWrite, QuarantinedRow
+from barfill.store.writes import BarMark, PageOutcome, PageWrite, QuarantinedRow
 
+READJUSTED = 0.02
+"""A close that differs by more was adjusted anew; corrections are smaller, and a split of 21:20 is 5 %."""
 LONGEST_OPEN = timedelta(days=14)
 """No bar is open for longer than this, weeks with holidays and delays included."""
 
@@ -72,8 +76,9 @@ class Desk:
     """
     Args:
         page_size: Of the provider: a last page as full as that is not believed to be the last.
-        grace: How old a bar must be before it counts as final.
+        grace: By timeframe, how old a bar must be before it counts as final.
         now: The database's clock.
+        is_exhaustive: Whether the provider has nothing that its answers lack.
     """
 
     def __init__(
@@ -81,16 +86,17 @@ class Desk:
         database: Database,
         *,
         page_size: int,
-        grace: timedelta,
+        grace: Callable[[Timeframe], timedelta],
         extended_hours: bool,
         now: Callable[[], datetime],
+        is_exhaustive: bool = False,
     ) -> None:
         self._database = database
         self._page_size = page_size
         self._grace = grace
         self._extended_hours = extended_hours
         self._now = now
-        self._settler = Settler()
+        self._settler = Settler(database, is_exhaustive=is_exhaustive)
 
     def process(self, run: RunInHand, page: Page, requests_made: int) -> Processed:
         """
@@ -101,6 +107,8 @@ class Desk:
             PageDropped: Another worker has taken the run over.
             SeriesConflict: The series hold another feed or basis.
         """
+        if run.claimed.is_live:
+            return self._process_live(run, page, requests_made)
         index = {ticker: position for position, ticker in enumerate(run.query.symbols)}
         page, contradicted = without_contradictions(self._database, run, page)
         page_index = np.array([index.get(ticker, 0) for ticker in page.symbols], np.int32)
@@ -110,29 +118,117 @@ class Desk:
             run.query,
             run.calendar,
             now=self._now(),
-            grace=self._grace,
+            grace=self._grace(run.query.timeframe),
             extended_hours=self._extended_hours,
             last_closes=earlier,
             later_closes=later,
+            known_splits={place: run.facts[position].splits for place, position in enumerate(page_index.tolist())},
         )
         proof = self._closed(run, prove(run.query, page, run.state, page_size=self._page_size))
         rows = judged.accepted.with_symbols(page_index).sorted_by_key()
         blocked = blocked_by(run, judged.blocked.with_symbols(page_index), rows, self._now())
         answered = answered_by(run, rows)
-        evidence = evidence_of(run, proof, answered, blocked, self._now())
-        reconciled = reconcile(evidence, run.calendar, run.query.timeframe)
         proved_bars = _proved_bars(run, proof)
-        gaps = without_stored(self._database, run, reconciled.gaps, answered)
+        if run.claimed.is_reread:
+            reconciled = self._newly_come(run, rows)
+            gaps: Sequence[Gap] = ()
+        else:
+            evidence = evidence_of(run, proof, answered, blocked, self._now())
+            reconciled = reconcile_around_outages(evidence, run.calendar, run.query.timeframe, feed=page.feed)
+            absent = [*reconciled.gaps, *_not_looked_at(run, proof)]
+            gaps = without_stored(self._database, run, absent, answered)
         findings = _Findings(page, judged, proof, rows, reconciled, gaps, contradicted, requests_made, proved_bars)
-        outcome = self._database.run(write_page, self._write(run, findings))
+        write = self._write(run, findings)
+        if void := self._adjusted_since(run, rows):
+            write = replace(write, retracted=void)
+        outcome = self._database.run(write_page, write)
         return Processed(outcome, judged, proof, proved_bars, carried_on(run, proof.state, answered, blocked))
+
+    def _newly_come(self, run: RunInHand, rows: BarColumns) -> Reconciled:
+        """
+        What a second reading adds: the bars that are not stored yet, which closes their gaps.
+
+        What it lacks says nothing, neither about the bars that are stored nor about those that were settled as absent.
+        """
+        unknown = np.full(len(run.query.symbols), np.nan)
+        if len(rows) == 0:
+            return Reconciled(SymbolRanges.of([], {}), (), unknown)
+        length = run.query.timeframe.length_us
+        hull = Range(from_us(int(rows.ts.min())), from_us(int(rows.ts.max()) + length))
+        positions = np.unique(rows.symbol).tolist()
+        stored = self._database.run(stored_starts, run.symbol_ids[positions].tolist(), run.query.timeframe, hull)
+        symbol, start = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+        for position in positions:
+            mine = rows.ts[rows.symbol == position]
+            start.append(mine[~np.isin(mine, stored[int(run.symbol_ids[position])])])
+            symbol.append(np.full(len(start[-1]), position, np.int32))
+        starts = np.concatenate(start)
+        return Reconciled(SymbolRanges(np.concatenate(symbol), starts, starts + length), (), unknown)
+
+    def _adjusted_since(self, run: RunInHand, rows: BarColumns) -> dict[int, Ranges]:
+        """
+        What of adjusted series is void, by symbol id: a bar that was known has come with another price.
+
+        Only what this page holds is on the new basis; the rest is fetched again.
+        """
+        if run.query.basis == RAW or len(rows) == 0:
+            return {}
+        void: dict[int, Ranges] = {}
+        for position in np.unique(rows.symbol).tolist():
+            mine = rows.take(rows.symbol == position)
+            symbol_id, covered = int(run.symbol_ids[position]), run.facts[position].covered
+            here = Range(from_us(int(mine.ts[0])), from_us(int(mine.ts[-1]) + run.query.timeframe.length_us))
+            stored = self._database.run(read_bars, symbol_id, run.query.timeframe, here)
+            common, new, old = np.intersect1d(mine.ts, stored.ts, return_indices=True)
+            moved = np.abs(mine.close[new] / stored.close[old] - 1) > READJUSTED
+            if moved.any() and any(from_us(int(ts)) in covered for ts in common[moved].tolist()):
+                void[symbol_id] = covered - here
+        return void
+
+    def _process_live(self, run: RunInHand, page: Page, requests_made: int) -> Processed:
+        """Keeps what may still change, the forming bar included: it proves nothing, and nothing of it is missed."""
+        index = {ticker: position for position, ticker in enumerate(run.query.symbols)}
+        order = np.argsort(run.symbol_ids)
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        page_place = place[[index.get(ticker, 0) for ticker in page.symbols]]
+        judged = judge(
+            page,
+            run.query,
+            run.calendar,
+            now=self._now(),
+            grace=-run.query.timeframe.length,  # a bar may be kept from its start on
+            extended_hours=self._extended_hours,
+        )
+        write = PageWrite(
+            timeframe=run.query.timeframe,
+            provider=run.provider,
+            feed=page.feed,
+            basis=page.basis,
+            symbol_ids=run.symbol_ids[order],
+            rows=judged.accepted.with_symbols(page_place).sorted_by_key(),
+            proved={},
+            data_status="live",
+            quarantined=_quarantined(judged, run, index),
+            fetched_at=page.received_at,
+            request_id=page.request_id,
+            run_id=run.run_id,
+            epoch=run.epoch,
+            page_no=run.page_no,
+            next_token=page.next_token,
+            requests_made=requests_made,
+            rows_received=page.received,
+            final=page.next_token is None,
+        )
+        outcome = self._database.run(write_page, write)
+        return Processed(outcome, judged, Proof((), run.state, is_complete=write.final), 0, run.carried)
 
     def _closed(self, run: RunInHand, proof: Proof) -> Proof:
         """*proof* up to the final horizon: whatever was asked for, what can still change is not covered."""
         end, now = run.query.range.end, self._now()
         if end <= now - LONGEST_OPEN:  # spares the calendar on pages of history
             return proof
-        horizon = run.calendar.closed_until(run.query.timeframe, now, self._grace)
+        horizon = run.calendar.closed_until(run.query.timeframe, now, self._grace(run.query.timeframe))
         if end <= horizon:
             return proof
         closed = ((ticker, one & Range(one.start, horizon)) for ticker, one in proof.proved if one.start < horizon)
@@ -145,6 +241,11 @@ class Desk:
         place = np.zeros(len(query.symbols), np.int32)
         place[involved] = np.arange(len(involved), dtype=np.int32)
         density = found.reconciled.density
+        gaps = [self._settler.record(run, gap, found.rows, self._now()) for gap in found.gaps]
+        proved = {int(ids[position]): part for position, part in found.reconciled.covered.by_symbol().items()}
+        for gap in gaps:
+            if gap.kind in ACCOUNTED and gap.settled_at is not None:
+                proved[gap.symbol_id] = proved.get(gap.symbol_id, Ranges()) | gap.range
         return PageWrite(
             timeframe=query.timeframe,
             provider=run.provider,
@@ -152,15 +253,11 @@ class Desk:
             basis=found.page.basis,
             symbol_ids=ids[involved],
             rows=found.rows.with_symbols(place).sorted_by_key(),
-            proved={int(ids[position]): part for position, part in found.reconciled.covered.by_symbol().items()},
-            gaps=[
-                *(self._settler.record(run, gap, found.rows, self._now()) for gap in found.gaps),
-                *(contradiction(run, one, self._now()) for one in found.contradicted),
-            ],
+            proved=proved,
+            gaps=[*gaps, *(contradiction(run, one, self._now()) for one in found.contradicted)],
             quarantined=_quarantined(found.judged, run, positions),
             density={int(ids[i]): float(density[i]) for i in involved.tolist() if not np.isnan(density[i])},
-            expected=lambda _symbol_id, part: run.calendar.expected_count(query.timeframe, part),
-            made_of_it=_made_of_it(run, found.rows),
+            expected=lambda _symbol_id, part: run.calendar.expected_starts(query.timeframe, part),
             fetched_at=found.page.received_at,
             request_id=found.page.request_id,
             run_id=run.run_id,
@@ -176,7 +273,16 @@ class Desk:
             progress_percent=min(99.0, 100.0 * (run.proved_bars + found.proved_bars) / max(1, run.expected_bars)),
             may_lack_rows=run.may_lack_rows,
             final=found.page.next_token is None,
+            marks=_marks(found.judged, run, found.page, positions),
+            warned={rule: one.count for rule, one in found.judged.warnings.items() if rule.startswith("W")},
         )
+
+
+def _not_looked_at(run: RunInHand, proof: Proof) -> Sequence[Gap]:
+    """Gaps of what the provider did not look at; what an earlier answer covers stays covered."""
+    positions = ((run.query.symbols.index(ticker), one) for ticker, one in proof.not_looked_at)
+    ranges = {position: Ranges([one]) - run.facts[position].covered for position, one in positions}
+    return gaps_not_looked_at(ranges, run.calendar, run.query.timeframe)
 
 
 def _withdrawn(run: RunInHand, contradicted: Ranges) -> dict[int, Ranges]:
@@ -209,33 +315,20 @@ def _quarantined(judged: Judged, run: RunInHand, positions: Mapping[str, int]) -
     ]
 
 
+def _marks(judged: Judged, run: RunInHand, page: Page, positions: Mapping[str, int]) -> Sequence[BarMark]:
+    """The warnings about single bars; accepted rows are of symbols that were asked for."""
+    return [
+        BarMark(
+            symbol_id=int(run.symbol_ids[positions[page.symbols[mark.symbol]]]),
+            ts=mark.ts,
+            rule=mark.rule,
+            detail=mark.detail,
+        )
+        for mark in judged.marks
+    ]
+
+
 def _proved_bars(run: RunInHand, proof: Proof) -> int:
     """How many open-market bars the page proves newly."""
     count = lru_cache(maxsize=1024)(lambda one: run.calendar.expected_count(run.query.timeframe, one))
     return sum(count(one) for _, one in proof.proved)
-
-
-def _made_of_it(run: RunInHand, rows: BarColumns) -> dict[Timeframe, dict[int, Ranges]]:
-    """What coarser bars were made of the bars that a second reading may correct: whole days, and weeks for w1."""
-    read_before: dict[int, Ranges] = {}
-    for position in np.unique(rows.symbol).tolist():
-        ts = rows.ts[rows.symbol == position]
-        start, end = _midnight(from_us(int(ts[0]))), _midnight(from_us(int(ts[-1]))) + timedelta(days=1)
-        overlap = run.facts[position].covered & Range(start, end)
-        if overlap:
-            read_before[int(run.symbol_ids[position])] = Ranges([Range(start, end)])
-    if not read_before:
-        return {}
-    if run.query.timeframe is Timeframe.D1:
-        return {Timeframe.W1: {key: _weeks(ranges) for key, ranges in read_before.items()}}
-    coarser = [one for one in Timeframe if one.is_intraday and one.length > run.query.timeframe.length]
-    return dict.fromkeys(coarser, read_before)
-
-
-def _midnight(instant: datetime) -> datetime:
-    return instant.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _weeks(ranges: Ranges) -> Ranges:
-    """The weeks, by their Mondays, in which *ranges* have a day."""
-    return Ranges(Range(one.start - timedelta(days=one.start.weekday()), one.end) for one in ranges)

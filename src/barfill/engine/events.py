@@ -23,11 +23,13 @@ class PlanEstimate:
         bars: Bars that will be stored, derived ones included.
         bytes_stored: What they take in the table with its index.
         by_timeframe: Calls by fetched timeframe.
-        derived: Timeframes that are resampled instead of fetched.
+        derived: Timeframes that are resampled instead of fetched, and from which.
         resumed: Runs of an interrupted backfill that are gone on with where they stopped.
         bars_by_timeframe: Expected bars by fetched timeframe.
         gaps_not_due: Open gaps that are left alone until later; the first one is due at `due_at`.
         has_others: Whether other workers are fetching a part of what is wanted.
+        by_provider: Calls by provider.
+        held_from: Who has brought what is stored already of the series.
     """
 
     slices: int
@@ -37,12 +39,14 @@ class PlanEstimate:
     bars: int
     bytes_stored: int
     by_timeframe: dict[Timeframe, int]
-    derived: tuple[Timeframe, ...]
+    derived: Mapping[Timeframe, tuple[Timeframe, ...]]
     resumed: int = 0
     bars_by_timeframe: Mapping[Timeframe, int] = field(default_factory=dict)
     gaps_not_due: int = 0
     due_at: datetime | None = None
     has_others: bool = False
+    by_provider: Mapping[str, int] = field(default_factory=dict)
+    held_from: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:

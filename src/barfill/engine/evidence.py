@@ -97,9 +97,9 @@ def _doubts(
     run: RunInHand, proof: Proof, answered: Answered, blocked: BlockedSlots, index: Mapping[str, int], now: datetime
 ) -> _Doubts:
     """
-    Rows may have been lost behind the last row of the symbol with which the answer ends, in all of the symbols that it
-    lacks, anywhere after a page that says so, and where an earlier answer was silent within the hour. Silence that has
-    lasted for an hour is no longer doubted.
+    Rows may have been lost before a page's first row of each symbol and behind the last row of the one with which the
+    answer ends, in all of the symbols that it lacks, anywhere after a page that says so, and where an earlier answer
+    was silent within the hour. Silence that has lasted for an hour is no longer doubted.
     """
     doubts = _Doubts([], np.zeros(len(run.query.symbols), np.bool_))
     for ticker, proved in proof.proved:
@@ -109,9 +109,10 @@ def _doubts(
         lossy = Ranges([proved]) if run.may_lack_rows else Ranges(one.range for one in gaps if not one.has_lasted(now))
         lossy = (lossy & proved) - lasting
         is_last = proof.is_complete and (ticker == proof.state.open_symbol or ticker not in proof.state.seen)
-        tail = _tail(proved, position, answered, blocked) - lasting if is_last else Ranges()
+        tail = _tail(proved, position, answered, blocked) if is_last else Ranges()
+        edges = tail | _head(proved, position, answered, blocked)
         doubts.is_lossy[position] = bool(lossy)
-        doubts.ranges.extend((ticker, one) for one in lossy | tail)
+        doubts.ranges.extend((ticker, one) for one in lossy | (edges - lasting))
     return doubts
 
 
@@ -123,6 +124,17 @@ def _tail(proved: Range, position: int, answered: Answered, blocked: BlockedSlot
         if after and symbol[after - 1] == position:
             start = max(start, from_us(int(ts[after - 1])) + _MICROSECOND)
     return Ranges([Range(start, proved.end)] if start < proved.end else [])
+
+
+def _head(proved: Range, position: int, answered: Answered, blocked: BlockedSlots) -> Ranges:
+    """*proved* up to the first row of the symbol at *position*; nothing where it has no row."""
+    ends = []
+    for symbol, ts in ((answered.symbol, answered.ts), (blocked.symbol, blocked.start)):
+        at = int(np.searchsorted(symbol, position))
+        if at < len(symbol) and symbol[at] == position:
+            ends.append(from_us(int(ts[at])))
+    end = min(ends, default=proved.start)
+    return Ranges([Range(proved.start, end)] if proved.start < end else [])
 
 
 def carried_on(run: RunInHand, state: ChainState, answered: Answered, blocked: BlockedSlots) -> Carried:

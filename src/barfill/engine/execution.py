@@ -11,62 +11,74 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from typing import Concatenate, ParamSpec, TypeVar
 
-import numpy as np
-
-from barfill.core.calendar import trading_calendar
+from barfill.core.capabilities import Capabilities
 from barfill.core.page import BarsQuery, Page
-from barfill.core.plan import expected_rows
-from barfill.core.proof import ChainState
-from barfill.core.ranges import Range, Ranges, from_us
+from barfill.core.plan import expected_rows, page_share
+from barfill.core.ranges import Range
+from barfill.core.tenures import Tenures
+from barfill.core.timeframe import Timeframe
 from barfill.crash import crash_point
+from barfill.engine import holding
+from barfill.engine.carrying_on import (
+    Cut,
+    changed_symbols,
+    changed_tickers,
+    cut_at_changes,
+    former_tickers,
+    query_of,
+    readdressed,
+)
 from barfill.engine.chain import CallBudget, ChainFollower, Ending
+from barfill.engine.clients import PageSource
 from barfill.engine.desk import Desk, Processed
+from barfill.engine.endings import Endings, missing_of, reason_of
+from barfill.engine.foreign_days import ForeignDays
 from barfill.engine.patience import Patience
-from barfill.engine.recovery import Piece, recover, remaining
-from barfill.engine.run import RunInHand, SeriesFacts, SilentGap
+from barfill.engine.recovery import recover, remaining
+from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
+from barfill.engine.standing_in import PASSING, fits, is_handed_over, misfit_text, stand_ins, taken_over
+from barfill.engine.taking_up import in_hand
 from barfill.engine.telling import located
 from barfill.errors import (
     BarfillError,
+    CredentialsRejected,
     DailyBudgetSpent,
+    Defect,
     PageDropped,
-    PlanTooSmall,
     RateLimited,
     RequestTooLong,
     SeriesConflict,
     StoreError,
-    SymbolNotOffered,
+    SymbolNotFound,
 )
-from barfill.providers.client import ProviderClient
 from barfill.store.database import Connection, Database
-from barfill.store.gaps import list_gaps, record_failed
-from barfill.store.pages import retract_coverage
+from barfill.store.events import read_renames
 from barfill.store.runs import (
     ClaimedRun,
     NewRun,
-    cancel_runs,
+    add_calls,
     claim_run,
-    create_runs,
-    fail_run,
+    fail_whole_run,
     postpone_run,
     release_run,
 )
-from barfill.store.series import note_failure, read_series
-from barfill.store.symbols import Symbol, find_symbols
+from barfill.store.symbols import find_by_ids
 from barfill.store.workers import Worker
-from barfill.store.writes import GapKind, GapRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 RECENT_MARGIN = timedelta(minutes=16)
 """Where a range is cut when the provider calls its end too recent (15 minutes are barred; clocks differ)."""
-NOT_ENTITLED_CHECK = timedelta(days=7)
+DOWN_FOR = timedelta(minutes=5)
+"""How long a provider that did not answer is not asked, where another stands in for it."""
 PAUSE_S = 300.0
 """How long a run is put off while the provider refuses the key and does not say until when."""
 
@@ -88,6 +100,10 @@ class Result(Enum):
     FAILED = "failed"
 
 
+_RESULTS = {Ending.DONE: Result.DONE, Ending.DROPPED: Result.DROPPED}
+"""Of chains behind which nothing is left to decide."""
+
+
 @dataclass(frozen=True, slots=True)
 class Executed:
     """
@@ -97,6 +113,8 @@ class Executed:
         pieces: Ids of the runs in which it goes on.
         refused: The symbol that the provider refuses and that failed alone.
         missing: Of a failed run, the expected bars that it did not bring and no earlier run brought, by ticker.
+        stand_in: The provider that brings the rest instead.
+        is_live: Whether it was to bring bars that may still change: nothing lacks where it failed.
     """
 
     result: Result
@@ -105,55 +123,93 @@ class Executed:
     pieces: tuple[int, ...] = ()
     refused: str | None = None
     missing: Sequence[tuple[str, Range]] = ()
+    stand_in: str | None = None
+    is_live: bool = False
+
+
+@dataclass(slots=True)
+class _Lane:
+    """
+    How the runs of one provider are carried out.
+
+    Attributes:
+        too_long: Characters of the shortest list of symbols that was refused for its length.
+        is_down: Why the provider is left alone until `down_until`, as somebody stands in for it.
+    """
+
+    capabilities: Capabilities
+    follower: ChainFollower
+    too_long: float = math.inf
+    is_down: BarfillError | None = None
+    down_until: datetime | None = None
 
 
 class Executor:
     """
     Args:
+        sources: Of the pages of all runs that it can be given.
         settings: Whether extended hours are kept.
         now: The database's clock.
         worker: Who claims.
         budget: How many requests may still be made.
-        patience: Which failures put a run off instead of ending it.
+        fallbacks: Who takes over, in order, what a source cannot bring; each is among the sources.
         on_page: Called on the event loop after each committed page.
     """
 
     def __init__(
         self,
         database: Database,
-        client: ProviderClient,
+        sources: Sequence[PageSource],
         settings: EngineSettings,
         *,
         now: Callable[[], datetime],
         worker: Callable[[], Worker],
         budget: CallBudget,
-        patience: Patience,
+        fallbacks: Sequence[Capabilities] = (),
         on_page: Callable[[RunInHand, Page, Processed], None],
     ) -> None:
         self._database = database
-        self._capabilities = client.provider.capabilities
-        self._provider = client.provider.name
         self._now = now
         self._worker = worker
-        self._patience = patience
-        desk = Desk(
-            database,
-            page_size=self._capabilities.page_size,
-            grace=self._capabilities.delay,
-            extended_hours=settings.extended_hours,
-            now=now,
-        )
-        self._follower = ChainFollower(client, desk, budget, page_size=self._capabilities.page_size, on_page=on_page)
-        self._too_long: float = math.inf
-        """Characters of the shortest list of symbols that was refused for its length."""
+        self._budget = budget
+        self._endings = Endings(now=now, worker=worker)
+        self._carried: dict[int, RunInHand] = {}
+        self._fallbacks = fallbacks
+        self._lanes: dict[str, _Lane] = {}
+        for source in sources:
+            capabilities = source.provider.capabilities
+            desk = Desk(
+                database,
+                page_size=capabilities.page_size,
+                grace=capabilities.delay_of,
+                extended_hours=settings.extended_hours,
+                now=now,
+                is_exhaustive=capabilities.is_exhaustive,
+            )
+            follower = ChainFollower(source, desk, budget, page_size=capabilities.page_size, on_page=on_page)
+            self._lanes[capabilities.provider] = _Lane(capabilities, follower)
 
     def stop(self) -> None:
         """Finishes the pages in hand; runs go back into the queue."""
-        self._follower.stop()
+        for lane in self._lanes.values():
+            lane.follower.stop()
 
-    async def execute(self, run_id: int, epoch: int) -> Executed:
+    @property
+    def in_hand(self) -> dict[int, int]:
+        """The runs whose pages are followed now, with their epochs."""
+        return {run_id: epoch for lane in self._lanes.values() for run_id, epoch in lane.follower.in_hand.items()}
+
+    def lose(self, run_id: int, epoch: int) -> None:
+        """The run is no longer ours: it was cancelled, or taken over. No further page is asked for."""
+        for lane in self._lanes.values():
+            lane.follower.lose(run_id, epoch)
+
+    async def execute(self, run_id: int, epoch: int, patience: Patience) -> Executed:
         """
         Carries the run on, if nobody has claimed it since it had *epoch*.
+
+        Args:
+            patience: Which failures put the run off instead of ending it.
 
         Raises:
             StoreError: Nothing more can be kept.
@@ -162,206 +218,195 @@ class Executor:
         if claimed is None:
             return Executed(Result.NOT_CLAIMED)
         crash_point("k1")
-        run = await self._store(self._in_hand, claimed)
-        if len(run.query.symbols) > 1 and _list_length(run.query) >= self._too_long:
+        on_record = await self._store(find_by_ids, claimed.symbol_ids)
+        if changed := changed_symbols(claimed, on_record):
+            return await self._cut(claimed, readdressed(claimed, on_record), changed)
+        former: tuple[tuple[str, str], ...] = ()
+        if not self._lanes[claimed.provider].capabilities.follows_companies:
+            tenures = await self._store(_tenures_of, claimed)
+            if (cut := cut_at_changes(claimed, tenures)) is not None:
+                why = changed_tickers(claimed, cut, tenures)
+                return await self._cut(claimed, cut.pieces, why, _foreign_days(claimed, cut, tenures))
+            former = former_tickers(claimed, tenures)
+        known = {one.ticker: one for one in on_record.values()}
+        run = await self._store(in_hand, claimed, known, self._now(), former)
+        self._carried[run_id] = run
+        try:
+            executed = await self._carried_on(run, patience)
+        finally:
+            with suppress(StoreError):  # what brought us here is worth more
+                await self._book(run)
+        self._carried.pop(run_id, None)
+        return executed
+
+    async def _cut(
+        self, claimed: ClaimedRun, pieces: Sequence[NewRun], why: SymbolNotFound, foreign: ForeignDays | None = None
+    ) -> Executed:
+        """The run goes on in pieces, each of which asks for its symbols under the tickers that are right for it."""
+        try:
+            ids = await self._store(self._endings.cut, claimed, pieces, why, foreign)
+        except PageDropped as error:
+            return Executed(Result.DROPPED, query_of(claimed), error)
+        return Executed(Result.SPLIT, query_of(claimed), why, tuple(ids))
+
+    async def fail(self, run_id: int, epoch: int, defect: Defect) -> None:
+        """
+        Ends a run that was to be executed from *epoch* and whose execution raised what nobody has thought of.
+
+        What it has not proved is on record as failed, so that looks at the definitions do not want it again at once.
+        """
+        run = self._carried.pop(run_id, None)
+        with suppress(StoreError):
+            if run is not None:
+                await self._store(self._endings.record_failure, run, missing_of(run), defect)
+            else:
+                why = {"error_code": defect.code, "reason": defect.reason, "message": str(defect)}
+                await self._store(fail_whole_run, run_id, epoch + 1, **why)
+
+    async def _carried_on(self, run: RunInHand, patience: Patience) -> Executed:
+        lane = self._lanes[run.provider]
+        if len(run.query.symbols) > 1 and _list_length(run.query) >= lane.too_long:
             refused = RequestTooLong(f"A list as long as that of {run.query} was refused before.")
-            return await self._recovered(run, refused)
-        each = expected_rows(run.calendar, run.query.timeframe, run.query.range, self._capabilities)
-        end = await self._follower.follow(run, expected_rows=each * len(run.query.symbols))
-        if end.ending is Ending.DONE:
-            return Executed(Result.DONE, run.query)
-        if end.ending is Ending.DROPPED:
-            return Executed(Result.DROPPED, run.query)
+            return await self._recovered(run, refused, patience)
+        if lane.is_down is not None and lane.down_until is not None and self._now() < lane.down_until:
+            return await self._recovered(run, copy(lane.is_down), patience)
+        expected = None if lane.capabilities.is_exhaustive else _expected_rows(run, lane.capabilities)
+        end = await lane.follower.follow(run, expected_rows=expected)
+        await self._book(run)
+        if end.ending in _RESULTS:
+            return Executed(_RESULTS[end.ending], run.query)
         if end.ending is Ending.STOPPED:
-            with suppress(PageDropped):
-                await self._store(release_run, run.run_id, run.epoch, self._rest(end.error))
-            return Executed(Result.STOPPED, run.query)
+            if end.error is not None and (handed_over := await self._handed_over(run, end.error)) is not None:
+                return handed_over
+            if isinstance(end.error, DailyBudgetSpent):
+                self._budget.end(end.error)
+            await self._stopped(run, end.error)
+            return Executed(Result.STOPPED, run.query, end.error)
         if isinstance(end.error, StoreError) and not isinstance(end.error, SeriesConflict):
             raise end.error
         assert end.error is not None
-        return await self._recovered(run, end.error)
+        return await self._recovered(run, end.error, patience)
 
-    async def _recovered(self, run: RunInHand, error: BarfillError) -> Executed:
+    async def _recovered(self, run: RunInHand, error: BarfillError, patience: Patience) -> Executed:
+        lane = self._lanes[run.provider]
         if isinstance(error, RequestTooLong):
-            self._too_long = min(self._too_long, _list_length(run.query))
-        horizon = self._now() - max(RECENT_MARGIN, self._capabilities.delay)
+            lane.too_long = min(lane.too_long, _list_length(run.query))
+        horizon = self._now() - max(RECENT_MARGIN, lane.capabilities.delay_of(run.query.timeframe))
         plan = recover(run.query, run.state, error, horizon=horizon, is_restart=run.claimed.is_restart)
-        if plan.refused is not None:
-            await self._store(self._note_refused, run, plan.refused, error)
         if not plan.is_failure:
-            is_restart = run.claimed.is_restart or not isinstance(error, SymbolNotOffered)
-            ids = await self._store(self._split, run, plan.pieces, error, is_restart=is_restart)
+            try:
+                ids = await self._store(self._endings.split, run, plan, error)
+            except PageDropped as dropped:  # taken over or cancelled meanwhile: nothing goes on in its place
+                return Executed(Result.DROPPED, run.query, dropped)
             return Executed(Result.SPLIT, run.query, error, tuple(ids), plan.refused)
-        if isinstance(error, RateLimited) and self._patience.waits_for_quota:
-            with suppress(PageDropped):  # waiting spends no attempt
+        return await self._handed_over(run, error) or await self._unfinished(run, error, patience, plan.refused)
+
+    async def _unfinished(
+        self, run: RunInHand, error: BarfillError, patience: Patience, refused: str | None
+    ) -> Executed:
+        """What cannot go on now: put off as far as *patience* goes, else failed."""
+        if isinstance(error, RateLimited) and patience.waits_for_quota:
+            with suppress(PageDropped):
                 rest = timedelta(seconds=error.retry_after_s or PAUSE_S)
-                await self._store(release_run, run.run_id, run.epoch, rest)
+                await self._store(self._endings.put_aside, run, rest, error)
             return Executed(Result.POSTPONED, run.query, error)
-        wait = self._patience.wait_after(error, run.claimed.attempt)
+        if isinstance(error, CredentialsRejected) and patience.waits_for_quota:
+            return await self._rejected(run, error)
+        wait = patience.wait_after(error, run.claimed.attempt)
         if wait is not None:
             with suppress(PageDropped):
-                message = located(error, self._provider, run.query)
-                await self._store(postpone_run, run.run_id, run.epoch, wait, reason=_reason(error), message=message)
+                message = located(error, run.provider, run.query)
+                await self._store(postpone_run, run.run_id, run.epoch, wait, reason=reason_of(error), message=message)
             return Executed(Result.POSTPONED, run.query, error)
-        missing = _missing(run)
+        missing = [] if run.claimed.is_live else missing_of(run)
         with suppress(PageDropped):  # taken over meanwhile: its new owner tells how it ends
-            await self._store(self._record_failure, run, missing, error)
+            await self._store(self._endings.record_failure, run, missing, error)
+        return Executed(Result.FAILED, run.query, error, refused=refused, missing=missing, is_live=run.claimed.is_live)
+
+    async def _handed_over(self, run: RunInHand, error: BarfillError) -> Executed | None:
+        """The run that goes on at another provider; None where nobody takes it, and then the error says why."""
+        if not is_handed_over(error) or run.claimed.is_live or run.claimed.is_reread:
+            return None
+        for stand_in in stand_ins(run.claimed, self._fallbacks):
+            if not fits(run.claimed, stand_in):
+                error.add_note(misfit_text(run.claimed, stand_in))
+                continue
+            rest = remaining(run.query, run.state)
+            pieces = taken_over(run.claimed, rest, stand_in, run.calendar, self._now())
+            if not pieces:
+                continue
+            try:
+                ids = await self._store(self._endings.hand_over, run, pieces, error)
+            except PageDropped as dropped:
+                return Executed(Result.DROPPED, run.query, dropped)
+            if isinstance(error, PASSING):
+                lane = self._lanes[run.provider]
+                lane.is_down, lane.down_until = error, self._now() + DOWN_FOR
+            return Executed(Result.SPLIT, run.query, error, tuple(ids), stand_in=stand_in.provider)
+        return None
+
+    async def _book(self, run: RunInHand) -> None:
+        """Counts the requests that brought no page: before the run goes on to a state in which others look at it."""
+        if run.calls_unbooked:
+            calls, run.calls_unbooked = run.calls_unbooked, 0
+            await self._store(add_calls, run.run_id, calls)
+
+    async def _rejected(self, run: RunInHand, error: BarfillError) -> Executed:
+        missing = missing_of(run)
+        is_told = False
+        with suppress(PageDropped):
+            is_told = await self._store(self._endings.put_aside_if_told, run, missing, error)
+        if is_told:
+            return Executed(Result.POSTPONED, run.query, error)
         return Executed(Result.FAILED, run.query, error, missing=missing)
 
-    def _rest(self, error: BarfillError | None) -> timedelta:
-        """How long a run that was stopped waits: until midnight UTC where the day's budget is spent."""
-        if not isinstance(error, DailyBudgetSpent):
-            return timedelta()
-        now = self._now()
-        return datetime.combine(now.date() + timedelta(days=1), time(), UTC) - now
+    async def _stopped(self, run: RunInHand, error: BarfillError | None) -> None:
+        """Back into the queue: at once, or until midnight UTC where the day's budget is spent."""
+        with suppress(PageDropped):
+            if not isinstance(error, DailyBudgetSpent):
+                await self._store(release_run, run.run_id, run.epoch)
+                return
+            now = self._now()
+            rest = datetime.combine(now.date() + timedelta(days=1), time(), UTC) - now
+            await self._store(release_run, run.run_id, run.epoch, rest, reason=holding.BUDGET_SPENT, message=str(error))
 
     def _claim(self, conn: Connection, run_id: int, epoch: int) -> ClaimedRun | None:
         return claim_run(conn, run_id, self._worker(), seen_epoch=epoch)
-
-    def _split(
-        self, conn: Connection, run: RunInHand, pieces: Sequence[Piece], error: BarfillError, *, is_restart: bool
-    ) -> list[int]:
-        """Ends the run and makes those in which it goes on, all or nothing; their ids."""
-        id_of = dict(zip(run.query.symbols, run.symbol_ids.tolist(), strict=True))
-        claimed = run.claimed
-        new = [
-            NewRun(
-                symbols=piece.symbols,
-                symbol_ids=tuple(id_of[ticker] for ticker in piece.symbols),
-                timeframe=claimed.timeframe,
-                range=piece.range,
-                provider=claimed.provider,
-                feed=claimed.feed,
-                job_type=claimed.job_type,
-                triggered_by=claimed.triggered_by,
-                job_def_id=claimed.job_def_id,
-                priority=claimed.priority,
-                is_restart=is_restart,
-            )
-            for piece in pieces
-        ]
-        with conn.transaction():
-            cancel_runs(conn, [run.run_id], reason=f"split: {error}"[:500])
-            return create_runs(conn, new)
-
-    def _note_refused(self, conn: Connection, run: RunInHand, ticker: str, error: BarfillError) -> None:
-        """One symbol fails alone; its batch goes on without it."""
-        note_failure(
-            conn,
-            [int(run.symbol_ids[run.query.symbols.index(ticker)])],
-            run.query.timeframe,
-            feed=run.query.feed,
-            error_code=error.code,
-            message=located(error, self._provider, run.query),
-        )
-
-    def _record_failure(
-        self, conn: Connection, run: RunInHand, missing: Sequence[tuple[str, Range]], error: BarfillError
-    ) -> None:
-        query, message = run.query, located(error, self._provider, run.query)
-        with conn.transaction():
-            fail_run(conn, run.run_id, run.epoch, error_code=error.code, reason=_reason(error), message=message)
-            if _reason(error) == "page_order":
-                void = dict.fromkeys((int(i) for i in run.symbol_ids), Ranges([query.range]))
-                retract_coverage(conn, query.timeframe, void)
-            id_of = dict(zip(query.symbols, run.symbol_ids.tolist(), strict=True))
-            ids = list(dict.fromkeys(id_of[ticker] for ticker, _ in missing)) or list(id_of.values())
-            note_failure(conn, ids, query.timeframe, feed=query.feed, error_code=error.code, message=message)
-            if missing and not isinstance(error, SeriesConflict):
-                count = run.calendar.expected_count
-                gaps = [self._failed_gap(run, id_of[ticker], one, error) for ticker, one in missing]
-                record_failed(conn, query.timeframe, gaps, lambda _symbol_id, one: count(query.timeframe, one))
-
-    def _failed_gap(self, run: RunInHand, symbol_id: int, one: Range, error: BarfillError) -> GapRecord:
-        is_final = isinstance(error, PlanTooSmall)
-        kind: GapKind = "not_entitled" if is_final else "failed"
-        return GapRecord(
-            symbol_id=symbol_id,
-            range=one,
-            expected_bars=run.calendar.expected_count(run.query.timeframe, one),
-            kind=kind,
-            reason=f"{error.code}: {error}"[:500],
-            # What was never answered may be asked at once: somebody who corrects a key types the same command again.
-            next_check_at=self._now() + NOT_ENTITLED_CHECK if is_final else None,
-            calendar_version=run.calendar.version,
-        )
-
-    def _in_hand(self, conn: Connection, claimed: ClaimedRun) -> RunInHand:
-        """The claimed run with what the ledger knows of its series."""
-        query = BarsQuery(claimed.symbols, claimed.timeframe, claimed.range, claimed.feed)
-        symbols = find_symbols(conn, claimed.symbols)
-        ticker_of = dict(zip(claimed.symbol_ids, claimed.symbols, strict=True))
-        calendar = trading_calendar(symbols[claimed.symbols[0]].calendar, self._now().year + 1)
-        open_symbol = ticker_of.get(claimed.open_symbol_id) if claimed.open_symbol_id is not None else None
-        seen = frozenset(ticker_of[symbol_id] for symbol_id in claimed.seen_symbol_ids)
-        expected = len(claimed.symbols) * calendar.expected_count(claimed.timeframe, claimed.range)
-        return RunInHand(
-            claimed=claimed,
-            page_no=claimed.page_no,
-            query=query,
-            symbol_ids=np.array(claimed.symbol_ids, np.int32),
-            facts=_facts(conn, claimed, symbols),
-            calendar=calendar,
-            token=claimed.page_token,
-            state=ChainState(open_symbol, claimed.open_until, seen),
-            expected_bars=expected,
-            proved_bars=round(expected * claimed.progress_percent / 100),
-            may_lack_rows=claimed.may_lack_rows,
-        )
 
     async def _store(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(lambda: self._database.run(work, *args, **kwargs))
 
 
-def _facts(conn: Connection, claimed: ClaimedRun, symbols: dict[str, Symbol]) -> tuple[SeriesFacts, ...]:
-    rows = read_series(conn, claimed.symbol_ids, [claimed.timeframe])
-    gaps: dict[int, list[SilentGap]] = {}
-    quarantined: dict[int, list[SilentGap]] = {}
-    for listed in list_gaps(conn, symbol_ids=claimed.symbol_ids, timeframes=[claimed.timeframe], within=claimed.range):
-        known = listed.gap
-        kept = {"missing": gaps, "unavailable": gaps, "quarantined": quarantined}.get(known.kind)
-        if kept is not None and known.first_seen_at is not None:
-            silent = SilentGap(known.range, known.attempts, known.first_seen_at)
-            kept.setdefault(known.symbol_id, []).append(silent)
-    facts = []
-    for ticker, symbol_id in zip(claimed.symbols, claimed.symbol_ids, strict=True):
-        row = rows.get((symbol_id, claimed.timeframe))
-        facts.append(
-            SeriesFacts(
-                oldest=row.oldest_ts if row else None,
-                newest=row.newest_ts if row else None,
-                density=row.density if row and row.density is not None else float("nan"),
-                gaps=tuple(gaps.get(symbol_id, ())),
-                quarantined=tuple(quarantined.get(symbol_id, ())),
-                covered=row.covered if row else Ranges(),
-                is_active=symbols[ticker].is_active,
-            )
-        )
-    return tuple(facts)
+def _tenures_of(conn: Connection, claimed: ClaimedRun) -> Tenures:
+    """Of the run's symbols, and of all that ever changed their tickers: one of them may have had one of these."""
+    renames = read_renames(conn)
+    changed = find_by_ids(conn, sorted({one.symbol_id for one in renames}))
+    tickers = {one.id: one.ticker for one in changed.values()}
+    return Tenures(tickers | dict(zip(claimed.symbol_ids, claimed.symbols, strict=True)), renames)
 
 
-def _missing(run: RunInHand) -> Sequence[tuple[str, Range]]:
-    """The expected bars that the run did not bring and that no earlier run brought, by ticker."""
-    covered = {ticker: facts.covered for ticker, facts in zip(run.query.symbols, run.facts, strict=True)}
-    return [
-        (ticker, one)
-        for piece in remaining(run.query, run.state)
-        for ticker in piece.symbols
-        for part in Ranges([piece.range]) - covered[ticker]
-        if (one := _trimmed(run, part)) is not None
-    ]
-
-
-def _trimmed(run: RunInHand, wanted: Range) -> Range | None:
-    """From the first to the last expected bar in *wanted*, so that nobody waits for the closed time around them."""
-    starts = run.calendar.expected_starts(run.query.timeframe, wanted)
-    if len(starts) == 0:
+def _foreign_days(claimed: ClaimedRun, cut: Cut, tenures: Tenures) -> ForeignDays | None:
+    """What of a run is not asked for and goes on record as such, where it was to bring what is missing."""
+    if claimed.is_live or claimed.is_reread or not cut.foreign:
         return None
-    return Range(from_us(int(starts[0])), min(wanted.end, from_us(int(starts[-1])) + run.query.timeframe.length))
+    return ForeignDays(
+        timeframe=claimed.timeframe,
+        provider=claimed.provider,
+        feed=claimed.feed,
+        basis=claimed.basis,
+        ranges=cut.foreign,
+        tenures=tenures,
+    )
 
 
-def _reason(error: BarfillError) -> str:
-    return getattr(error, "reason", "") or error.code.lower()
+def _expected_rows(run: RunInHand, capabilities: Capabilities) -> float:
+    """What the run's pages should hold, in what the provider counts."""
+    query, count = run.query, len(run.query.symbols)
+    if query.timeframe is Timeframe.D1:
+        return page_share(
+            query.timeframe, run.calendar.expected_count(query.timeframe, query.range), count, capabilities
+        )
+    return count * expected_rows(run.calendar, query.timeframe, query.range, capabilities)
 
 
 def _list_length(query: BarsQuery) -> int:

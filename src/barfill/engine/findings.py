@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from barfill.core.completeness import Completeness, KnownGap, completeness
 from barfill.core.gaps import GapKind
@@ -14,6 +16,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_rows
 from barfill.engine.report import GapSeen, SeriesState
 from barfill.store.database import Database
+from barfill.store.gaps import KnownGap as StoredGap
 from barfill.store.gaps import ListedGap
 from barfill.store.series import SeriesRow
 
@@ -64,14 +67,17 @@ class Findings:
         )
 
 
-def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime, *, begun_at: datetime) -> Findings:
+def look_for_gaps(
+    database: Database, markets: Sequence[Market], now: datetime, *, begun_at: datetime, only_gaps: bool = False
+) -> Findings:
     """
     How complete the wanted windows are by *now*, and what is missing.
 
     Args:
         begun_at: Gaps seen first since then may be asked for again at once; older ones when they are due.
+        only_gaps: What was never asked for is left out.
     """
-    states: list[SeriesState] = []
+    states: dict[tuple[str, Timeframe], SeriesState] = {}
     open_gaps: list[GapSeen] = []
     settled: set[tuple[str, Timeframe, datetime]] = set()
     to_ask_again: list[tuple[int, Timeframe, Range]] = []
@@ -84,20 +90,28 @@ def look_for_gaps(database: Database, markets: Sequence[Market], now: datetime, 
                 key = (symbol.id, timeframe)
                 listed = [one for one in gaps.get(key, ()) if one.gap.range & window]
                 found = _completeness(market, rows, key, listed, window, memory)
+                unexplained = Ranges() if only_gaps else found.unexplained
                 if timeframe in market.windows:
-                    states.append(_state(symbol.ticker, timeframe, found))
-                    open_gaps.extend(_seen(symbol.ticker, timeframe, found, listed, market))
+                    name = (symbol.ticker, timeframe)
+                    states[name] = _state(symbol.ticker, timeframe, found, states.get(name))
+                    open_gaps.extend(_seen(symbol.ticker, timeframe, unexplained, listed, market))
                 settled |= {(symbol.ticker, timeframe, one.gap.range.start) for one in listed if _is_settled(one)}
                 if timeframe in market.sources.fetch:
                     due = [one.gap.range for one in listed if is_open(one) and _may_be_asked(one, now, begun_at)]
-                    ranges = due + list(found.unexplained)
+                    ranges = due + list(unexplained)
                     to_ask_again.extend((symbol.id, timeframe, one) for one in ranges)
-    return Findings(tuple(states), tuple(open_gaps), frozenset(settled), tuple(to_ask_again))
+    return Findings(tuple(states.values()), tuple(open_gaps), frozenset(settled), tuple(to_ask_again))
 
 
 def is_open(listed: ListedGap) -> bool:
     """Whether the gap is to be asked for again: not settled, or kept out by the rules and maybe right next time."""
-    return listed.gap.kind in {"missing", "failed", "quarantined"}
+    return not listed.gap.is_settled
+
+
+def as_known(gap: StoredGap) -> KnownGap:
+    """A gap on record, as completeness is counted by."""
+    kind = GapKind(gap.kind)
+    return KnownGap(gap.range, gap.expected_bars, kind, kind.is_settled or gap.settled_at is not None)
 
 
 def _may_be_asked(listed: ListedGap, now: datetime, begun_at: datetime) -> bool:
@@ -107,8 +121,11 @@ def _may_be_asked(listed: ListedGap, now: datetime, begun_at: datetime) -> bool:
 
 
 def _looked_at(market: Market) -> Mapping[Timeframe, Range]:
-    """The wanted windows, and those of what is only fetched to derive from it."""
-    looked_at = dict(market.windows)
+    """The wanted windows with what is out of reach, and those of what is only fetched to derive from it."""
+    looked_at = {
+        timeframe: Range(min(window.start, market.out_of_reach.get(timeframe, window).start), window.end)
+        for timeframe, window in market.windows.items()
+    }
     for timeframe, ranges in market.sources.fetch.items():
         if timeframe not in looked_at and ranges.hull is not None:
             looked_at[timeframe] = ranges.hull
@@ -125,7 +142,7 @@ def _completeness(
 ) -> Completeness:
     row = rows.get(key)
     covered = row.covered if row is not None else Ranges()
-    known = [KnownGap(one.gap.range, one.gap.expected_bars, GapKind(one.gap.kind)) for one in listed]
+    known = [as_known(one.gap) for one in listed]
     if known:
         return completeness(window, covered, known, market.calendar, key[1])
     # Without gaps the answer depends on coverage alone, which most series of a watchlist share.
@@ -134,8 +151,27 @@ def _completeness(
     return memory[key[1], covered, window]
 
 
-def _state(ticker: str, timeframe: Timeframe, found: Completeness) -> SeriesState:
-    return SeriesState(ticker, timeframe, found.expected, found.present, found.settled, has_failed=False)
+def _state(ticker: str, timeframe: Timeframe, found: Completeness, other: SeriesState | None) -> SeriesState:
+    """The state of a window; together with the *other* part of it, where two providers are asked for one each."""
+    expected, present = (other.expected, other.present) if other is not None else (0, 0)
+    by_kind = settled_by_kind([found], other.settled_by_kind if other is not None else {})
+    return SeriesState(
+        ticker,
+        timeframe,
+        expected + found.expected,
+        present + found.present,
+        sum(by_kind.values()),
+        has_failed=False,
+        settled_by_kind=by_kind,
+    )
+
+
+def settled_by_kind(parts: Iterable[Completeness], others: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """The settled bars of all parts, and of *others*, by kind, the most first."""
+    total = Counter(others)
+    for part in parts:
+        total.update({kind.value: count for kind, count in part.settled.items()})
+    return dict(total.most_common())
 
 
 def _is_settled(listed: ListedGap) -> bool:
@@ -143,7 +179,7 @@ def _is_settled(listed: ListedGap) -> bool:
 
 
 def _seen(
-    ticker: str, timeframe: Timeframe, found: Completeness, listed: Sequence[ListedGap], market: Market
+    ticker: str, timeframe: Timeframe, unexplained: Ranges, listed: Sequence[ListedGap], market: Market
 ) -> list[GapSeen]:
     seen = [
         GapSeen(
@@ -159,7 +195,7 @@ def _seen(
         for one in listed
         if is_open(one)
     ]
-    for part in found.unexplained:
+    for part in unexplained:
         count = market.calendar.expected_count(timeframe, part)
         seen.append(
             GapSeen(ticker, timeframe, part.start, part.end, count, GapKind.UNCOVERED.value, "never fetched", 0)

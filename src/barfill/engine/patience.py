@@ -1,4 +1,4 @@
-"""Which failures put a run off instead of ending it, and for how long."""
+"""Which failures put a run off instead of ending it, and for how long; and how long looks leave alone what failed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ RUN_ATTEMPTS_MAX = 5
 """How often a worker carries a run out, each time with all the attempts of its requests, before it has failed."""
 FIRST_WAIT_S = 30.0
 WAIT_S_MAX = 3600.0
+LEFT_ALONE_FIRST, LEFT_ALONE_MAX = timedelta(minutes=15), timedelta(days=1)
+
+
+def left_alone_for(attempts: int) -> timedelta:
+    """
+    How long a look at the definitions leaves a range alone for which *attempts* runs have failed.
+
+    Doubles from a quarter of an hour up to a day. Somebody who types a command is not made to wait.
+    """
+    doublings = min(max(attempts, 1) - 1, 10)
+    return min(LEFT_ALONE_FIRST * (1 << doublings), LEFT_ALONE_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,8 @@ class Patience:
         """
         How long to put a run off that has failed *attempt* times before; None where it has failed for good.
 
-        Doubles from half a minute up to an hour: five attempts take a quarter of an hour or so.
+        Doubles from half a minute up to an hour: the waits between five attempts add up to seven and
+        a half minutes, times the jitter.
         """
         passes = retry_of(error) is Retry.ALL
         if not passes or attempt + 1 >= self.attempts_max:

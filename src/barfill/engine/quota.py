@@ -17,7 +17,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from barfill.errors import CredentialsRejected, DailyBudgetSpent, ProviderError, RateLimited, StoreError
+from barfill.errors import (
+    BarfillError,
+    CredentialsRejected,
+    DailyBudgetSpent,
+    ProviderError,
+    RateLimited,
+    StoreError,
+)
 from barfill.providers.limiter import HOLD_S_MAX
 from barfill.store import quota as store
 from barfill.store.database import Connection, Database
@@ -65,6 +72,7 @@ class SharedQuota:
         self._caller = Caller(holder=holder, purpose=purpose, window_s=window_s)
         self._sleep = sleep or _sleep
         self._quota: store.OpenQuota | None = None
+        self._told_per_minute: int | None = None
         self._turnstile = asyncio.Lock()
 
     @asynccontextmanager
@@ -88,6 +96,19 @@ class SharedQuota:
     async def hold_for(self, seconds: float) -> None:
         """See `Quota.hold_for`."""
         await self._run(store.hold_quota, min(seconds, HOLD_S_MAX))
+
+    async def learn(self, per_minute: int) -> None:
+        """See `Quota.learn`."""
+        if per_minute != self._told_per_minute:
+            await self._run(store.learn_limit, per_minute)
+            self._told_per_minute = per_minute
+
+    async def held_by(self) -> BarfillError | None:
+        """See `Quota.held_by`; the terms hold from now on."""
+        found = await self._run(store.read_hold)
+        if isinstance(found, Paused):
+            return self._paused(found)
+        return None if found is None else self._spent(found)
 
     async def pause_for(self, seconds: float | None, error: ProviderError) -> None:
         """See `Quota.pause_for`."""
@@ -133,7 +154,7 @@ class SharedQuota:
     def _paused(self, found: Paused) -> ProviderError:
         provider = self._terms.provider
         if found.code == CredentialsRejected.code:
-            return CredentialsRejected(found.reason, provider=provider, reason="paused")
+            return CredentialsRejected(found.reason, provider=provider)
         return RateLimited(
             f"{found.reason} Nothing is sent with this key for another {found.seconds or 0:,.0f} s, by any process. "
             "See: barfill status --quota",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ class SeriesState:
         present: Those of them that are stored.
         settled: Expected bars that are absent for a named, settled reason.
         has_failed: Whether the last request for it failed.
+        settled_by_kind: The same by the reason's kind, as it is stored.
     """
 
     ticker: str
@@ -34,11 +35,13 @@ class SeriesState:
     present: int
     settled: int
     has_failed: bool
+    settled_by_kind: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
-        """present / expected; 1.0 where nothing is expected."""
-        return self.present / self.expected if self.expected else 1.0
+        """What of the calendar's bars is stored or accounted for; 1.0 where it has none."""
+        total = self.expected + self.settled
+        return (self.present + self.settled) / total if total else 1.0
 
     @property
     def is_complete(self) -> bool:
@@ -151,6 +154,7 @@ class BackfillReport:
                 "expected": state.expected,
                 "present": state.present,
                 "settled": state.settled,
+                "settled_by_kind": dict(state.settled_by_kind),
             }
         return {
             "summary": asdict(self.summary) | {"exit_code": self.exit_code, "bound": self.bound},

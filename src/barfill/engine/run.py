@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.calendar import TradingCalendar
+from barfill.core.jumps import KnownSplit
 from barfill.core.page import BarsQuery
 from barfill.core.proof import ChainState
 from barfill.core.ranges import Range, Ranges
@@ -43,6 +44,8 @@ class SeriesFacts:
         quarantined: Gaps on record for which rows came that broke a rule.
         covered: What is known to be completely fetched.
         is_active: Whether the symbol still trades, as far as the provider told.
+        delisted_on: The day after which it did not, if an event on file says so.
+        splits: Those on file.
     """
 
     oldest: datetime | None = None
@@ -52,6 +55,8 @@ class SeriesFacts:
     quarantined: tuple[SilentGap, ...] = ()
     covered: Ranges = field(default_factory=Ranges)
     is_active: bool = True
+    delisted_on: date | None = None
+    splits: tuple[KnownSplit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +84,9 @@ class RunInHand:
         facts: In the order of `query.symbols`.
         expected_bars: Open-market bars in the whole slice, over all its symbols.
         proved_bars: Those of them that are proved.
-        may_lack_rows: Whether rows may have been lost on a page of the chain: it was empty and led on, or of an odd
-            shape.
+        calls_unbooked: Requests that were made for it and that no page in the ledger counts.
+        may_lack_rows: Whether rows may have been lost on a page of the chain: it was empty and led on, of an odd
+            shape, or in no order.
     """
 
     claimed: ClaimedRun
@@ -96,6 +102,7 @@ class RunInHand:
     carried: Carried = field(default_factory=Carried)
     tokens_seen: set[str] = field(default_factory=set)
     empty_pages: int = 0
+    calls_unbooked: int = 0
     may_lack_rows: bool = False
 
     @property

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from barfill.core.calendar import TradingCalendar
-from barfill.core.ranges import from_us, to_us
-from barfill.engine.derive import Derived, Origin, derive_market
+from barfill.core.corporate import EventKind
+from barfill.core.ranges import Range, from_us, to_us
+from barfill.engine.across import look_across
+from barfill.engine.catalog import confirm_written
+from barfill.engine.clients import Clients
+from barfill.engine.corporate import FRESH_FOR, EventsReport, unlearned
+from barfill.engine.derive import Derived, derive_market
 from barfill.engine.events import BackfillListener
 from barfill.engine.findings import Findings, look_for_gaps
+from barfill.engine.holding import look_at_key
+from barfill.engine.ledger import ids_by_ticker, read_rows
+from barfill.engine.planning import refused_lately
 from barfill.engine.settings import EngineSettings
-from barfill.engine.standing import read_standing_orders
+from barfill.engine.standing import StandingOrder, read_standing_orders
 from barfill.engine.tick import Tick, tick
-from barfill.errors import StoreError
-from barfill.providers.client import ProviderClient
+from barfill.errors import DailyBudgetSpent, ProviderError, StoreError
 from barfill.store.database import Database
+from barfill.store.events import read_askers
+from barfill.store.runs import queued_by_provider
+from barfill.store.series import fingerprint
 
 AFTER_CLOSE = timedelta(minutes=1)
+LOOKED_ACROSS, ACROSS_EVERY = timedelta(days=5), timedelta(hours=1)
+"""Which sessions are compared by their timeframes, and how often."""
+SOON_S_MIN, SOON_S_MAX = 1.0, 60.0
+"""How long to wait after a look that the database did not let be taken; doubles in between."""
 
 
 class Schedule:
@@ -29,101 +44,214 @@ class Schedule:
     Args:
         every: How long to wait between two looks.
         max_calls: What one look may ask for.
+        retention_days: How long finished runs are kept.
+        keep_events: Brings corporate actions up to date; None where nobody lists any.
         listener: Is told what each look found, on the event loop's thread.
     """
 
     def __init__(
         self,
         database: Database,
-        client: ProviderClient,
+        clients: Clients,
         settings: EngineSettings,
         listener: BackfillListener,
         *,
         every: timedelta,
         max_calls: int | None = None,
+        retention_days: int = 90,
+        keep_events: Callable[[], Awaitable[EventsReport]] | None = None,
     ) -> None:
         self._database = database
-        self._capabilities = client.provider.capabilities
-        self._provider = client.provider.name
+        self._clients = clients
         self._settings = settings
         self._listener = listener
         self._every = every
         self._max_calls = max_calls
+        self._retention_days = retention_days
+        self._keep_events = keep_events
+        self._events_due_at = datetime.min.replace(tzinfo=UTC)
         self._stopping = asyncio.Event()
+        self._told: set[str] = set()
+        self._derived_at: tuple[object, ...] = ()
+        self._across_due_at = datetime.min.replace(tzinfo=UTC)
 
     def stop(self) -> None:
         """Ends `run` at once."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Looks until it is stopped; a database that is away is waited for."""
+        """Looks until it is stopped; a database that is away is looked for again soon, then at growing intervals."""
+        soon_s = SOON_S_MIN
         while not self._stopping.is_set():
-            wait_s = self._every.total_seconds()
-            with suppress(StoreError):
+            try:
                 self._listener.note(told(await self.look()))
                 # A worker that dies behind a run's last page has derived nothing of it, and no run will come again.
                 await self.derive()
+                await self._look_across()
                 wait_s = await self._seconds_to_next_look()
+                soon_s = SOON_S_MIN
+            except StoreError as error:
+                wait_s = min(soon_s, self._every.total_seconds())
+                soon_s = min(soon_s * 2, SOON_S_MAX)
+                self._listener.note(f"The look is taken again in {wait_s:.0f} s: {error}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
 
     async def look(self) -> Tick:
         """
-        One tick.
+        One tick; what somebody has written into the table is looked up at the provider before.
+
+        While a provider refuses the key nothing is planned for it.
 
         Raises:
-            OutsideCalendar, StoreError: The plan cannot be made.
+            StoreError: The plan cannot be made.
         """
-        return await asyncio.to_thread(self._look)
+        held: dict[str, ProviderError] = {}
+        for client in self._clients.all:
+            error = await look_at_key(self._database, client)
+            if isinstance(error, ProviderError):  # more runs would only wait; a spent budget is back tomorrow
+                held[client.provider.name] = error
+        if len(held) == len(self._clients.all):
+            return Tick(symbols=0, runs=(), calls=0, left_out=0, reaped=0, held=next(iter(held.values())))
+        for name, error in held.items():
+            self._note_once(f"Nothing is planned for {name}, as nothing can be fetched from it: {error}")
+        await self._confirm()
+        await self._look_at_events()
+        waiting = await asyncio.to_thread(self._database.run, queued_by_provider)
+        for name, count in waiting.items():
+            if name not in self._clients.names:
+                self._note_once(waiting_for_a_key(name, count))
+        found = await asyncio.to_thread(self._look, frozenset(held), await self._unlearned())
+        for text in found.unserved:
+            self._note_once(text)
+        return replace(found, held_back=tuple(held.values()))
+
+    def _note_once(self, text: str) -> None:
+        """What every look finds alike is told once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._listener.note(text)
+
+    async def _unlearned(self) -> dict[str, frozenset[int]]:
+        """
+        By provider that knows tickers and not companies, the symbols whose former tickers it is still to be asked for.
+
+        Where it has never told any, as on a plan that does not, nothing is waited for.
+        """
+        waiting: dict[str, frozenset[int]] = {}
+        for capabilities in self._clients.roster.final:
+            if self._keep_events is None or capabilities.follows_companies:
+                continue
+            tellers = await asyncio.to_thread(self._database.run, read_askers, EventKind.CHANGES)
+            if capabilities.provider in tellers:
+                ids = await asyncio.to_thread(self._database.run, unlearned, capabilities.provider)
+                waiting[capabilities.provider] = frozenset(ids)
+        return waiting
+
+    async def _look_at_events(self) -> None:
+        """Every few hours, and before anything is planned: series may have new tickers, or no longer trade."""
+        now = await asyncio.to_thread(self._database.now)
+        if self._keep_events is None or now < self._events_due_at:
+            return
+        report = await self._keep_events()
+        for text in (*report.renamed, *report.put_right, *report.delisted, *report.failures):
+            self._listener.note(text)
+        if not (report.left_out or report.failures):
+            self._events_due_at = now + FRESH_FOR
+
+    async def _confirm(self) -> None:
+        try:
+            now = await asyncio.to_thread(self._database.now)
+            refused = await confirm_written(self._database, self._clients, self._settings, now)
+        except (ProviderError, DailyBudgetSpent) as error:
+            self._listener.note(f"New symbols could not be looked up: {error}")
+        else:
+            for text in refused.values():
+                self._listener.note(text)
 
     async def derive(self) -> Derived:
         """Makes all that definitions want made of finer bars and that no worker has made yet."""
         return await asyncio.to_thread(self._derive)
 
+    async def _look_across(self) -> None:
+        """Compares the timeframes of the last sessions, once an hour: they are whole some time after their close."""
+        now = await asyncio.to_thread(self._database.now)
+        if now < self._across_due_at:
+            return
+        done = await asyncio.to_thread(look_across, self._database, None, Range(now - LOOKED_ACROSS, now))
+        self._across_due_at = now + ACROSS_EVERY
+        if done.by_rule:
+            told_rules = ", ".join(f"{rule}: {count:,}" for rule, count in sorted(done.by_rule.items()))
+            self._note_once(f"Sessions of the last days look odd ({told_rules}); they are in bar_warnings")
+
     async def findings(self, *, begun_at: datetime) -> Findings:
-        """How complete the windows of all definitions are now."""
+        """How complete the windows of all definitions are now; series of symbols that are not offered have failed."""
 
         def look() -> Findings:
             now = self._database.now()
-            orders = self._database.run(read_standing_orders, self._capabilities, self._settings, now)
-            return look_for_gaps(self._database, [order.market for order in orders], now, begun_at=begun_at)
+            markets = [order.market for order in self._orders(now)]
+            found = look_for_gaps(self._database, markets, now, begun_at=begun_at)
+            tickers = {symbol_id: ticker for ticker, symbol_id in ids_by_ticker(markets).items()}
+            refused = {
+                (tickers[symbol_id], timeframe)
+                for market in markets
+                for symbol_id, timeframe in refused_lately(self._database.run(read_rows, market), now)
+            }
+            return replace(found, states=found.matrix(failed_series=refused))
 
         return await asyncio.to_thread(look)
 
-    def _look(self) -> Tick:
+    def _look(self, held: frozenset[str], unlearned: Mapping[str, frozenset[int]]) -> Tick:
         return tick(
             self._database,
-            self._capabilities,
+            self._clients.roster,
             self._settings,
-            provider=self._provider,
+            held=held,
+            unlearned=unlearned,
             now=self._database.now(),
             max_calls=self._max_calls,
+            retention_days=self._retention_days,
         )
 
+    def _orders(self, now: datetime) -> tuple[StandingOrder, ...]:
+        return self._database.run(read_standing_orders, self._clients.roster, self._settings, now).orders
+
     def _derive(self) -> Derived:
+        found = self._database.run(fingerprint)
+        if found == self._derived_at:
+            return Derived()
         now = self._database.now()
         total = Derived()
-        for order in self._database.run(read_standing_orders, self._capabilities, self._settings, now):
-            done = derive_market(self._database, order.market, Origin(self._provider, now), is_full=False)
-            total.bars += done.bars
-            total.written += done.written
+        for order in self._orders(now):
+            done = derive_market(self._database, order.market, now, is_full=False)
+            total.add(done)
+        self._derived_at = found
         return total
 
     async def _seconds_to_next_look(self) -> float:
         def seconds() -> float:
             now = self._database.now()
-            orders = self._database.run(read_standing_orders, self._capabilities, self._settings, now)
-            calendars = {order.market.calendar.name: order.market.calendar for order in orders}
-            due = next_look(now, self._every, calendars.values(), self._capabilities.delay)
+            markets = [order.market for order in self._orders(now)]
+            closings = {
+                (one.calendar.name, one.capabilities.delay_of(timeframe)): one.calendar
+                for one in markets
+                for timeframe in one.timeframes
+            }
+            due = next_look(now, self._every, [(calendar, delay) for (_, delay), calendar in closings.items()])
             return (due - now).total_seconds()
 
         return await asyncio.to_thread(seconds)
 
 
-def next_look(now: datetime, every: timedelta, calendars: Iterable[TradingCalendar], delay: timedelta) -> datetime:
-    """The next regular look, or the first moment at which a session that closes before it can be had whole."""
+def next_look(now: datetime, every: timedelta, closings: Iterable[tuple[TradingCalendar, timedelta]]) -> datetime:
+    """
+    The next regular look, or the first moment at which a session that closes before it can be had whole.
+
+    Args:
+        closings: Calendars, each with the delay of a provider that is asked for it.
+    """
     due = now + every
-    for calendar in calendars:
+    for calendar, delay in closings:
         lag = delay + AFTER_CLOSE
         position = int(np.searchsorted(calendar.closes, to_us(now - lag), side="right"))
         if position < len(calendar.closes):
@@ -131,12 +259,30 @@ def next_look(now: datetime, every: timedelta, calendars: Iterable[TradingCalend
     return due
 
 
+def waiting_for_a_key(provider: str, count: int) -> str:
+    """That runs wait which nobody here can carry out, and what can be done."""
+    runs = f"{count:,} run waits" if count == 1 else f"{count:,} runs wait"
+    return (
+        f"{runs} for a worker that has a key of {provider}; what they are to bring is asked of nobody else meanwhile. "
+        f"If there is no such worker any more: barfill jobs cancel --provider {provider}"
+    )
+
+
 def told(found: Tick) -> str:
     """What a look found, as a sentence."""
+    if found.held is not None:
+        return f"Nothing is planned, as nothing can be fetched: {found.held}"
+    if found.symbols == 0 and found.unserved:
+        return "Nothing is planned: no provider that has a key has any of what the definitions want"
     if found.symbols == 0:
         return "No definition is enabled. Make one: barfill watchlist add tech AAPL, or barfill jobs definitions add"
     reaped = f"; {found.reaped} runs of dead workers wait again" if found.reaped else ""
+    looked_at = f"looked at {found.symbols:,} symbol{'' if found.symbols == 1 else 's'}: "
+    waiting = f"; {found.waiting:,} of before in the queue" if found.waiting else ""
     if not found.runs:
-        return f"Nothing to do for {found.symbols:,} symbols{reaped}"
+        return f"{looked_at}nothing new to fetch{waiting}{reaped}"
     later = f"; {found.left_out:,} more at the next look" if found.left_out else ""
-    return f"{len(found.runs):,} runs for {found.symbols:,} symbols, about {found.calls:,} calls{later}{reaped}"
+    made = f"{len(found.runs):,} new run{'' if len(found.runs) == 1 else 's'}"
+    if found.rereads:
+        made += f" ({found.rereads:,} of them to read again what may have been corrected)"
+    return f"{looked_at}{made}, about {found.calls:,} call{'' if found.calls == 1 else 's'}{later}{waiting}{reaped}"

@@ -7,7 +7,7 @@ What becomes of the gaps that a page leaves: which are none, which are settled, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from barfill.core.bars import BarColumns
 from barfill.core.gaps import Gap, GapKind
 from barfill.core.ranges import Range, from_us, to_us
+from barfill.core.settlement import INCIDENT_CHECK, verdict
 from barfill.core.timeframe import Timeframe
 from barfill.engine.evidence import Answered
-from barfill.engine.run import RunInHand
+from barfill.engine.run import RunInHand, SilentGap
+from barfill.engine.surroundings import surroundings_of
 from barfill.store import writes
 from barfill.store.bars import stored_starts
 from barfill.store.database import Database
@@ -28,6 +30,12 @@ from barfill.store.writes import GapRecord
 NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 """When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
 UNAVAILABLE_CHECK = timedelta(days=7)
+SETTLED_CHECKS = (timedelta(days=7), timedelta(days=7), timedelta(days=7), timedelta(days=7), timedelta(days=30))
+"""When what is settled is read again, by how often that was done: weekly for a month (S1), then monthly."""
+ACCOUNTED = frozenset({"no_trade", "halted"})
+"""Nothing was traded: such a run is as good as fetched, and what is made of finer bars is whole without it."""
+ASKED_BEFORE_SETTLED = 3
+"""Answers that lack a run for good: the first and two more, the last of which comes an hour later or after that."""
 LONG_GONE = timedelta(days=7)
 """A symbol that no longer trades, as the provider says, is not waited for when its last bar is older than this."""
 
@@ -45,46 +53,85 @@ def without_stored(database: Database, run: RunInHand, gaps: Sequence[Gap], rows
     return [one for gap, stored in by_gap for one in _less_stored(run, gap, rows, stored)]
 
 
-class Settler:
-    """Turns gaps into records; remembers, over all runs of one backfill, where symbols were seen to begin and end."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a gap is, when it is due, and since when it is settled."""
 
-    def __init__(self) -> None:
+    kind: GapKind
+    reason: str
+    due: datetime | None = None
+    settled_at: datetime | None = None
+
+
+class Settler:
+    """
+    Turns gaps into records; remembers, over all runs of one backfill, where symbols were seen to begin and end.
+
+    Args:
+        is_exhaustive: Whether the provider has nothing that its answers lack: a gap is settled by the first. It is due
+            all the same, as another provider may have what this one has not, if its bars can stand in the series.
+    """
+
+    def __init__(self, database: Database, *, is_exhaustive: bool = False) -> None:
+        self._database = database
+        self._is_exhaustive = is_exhaustive
         self._first_bars: dict[tuple[int, Timeframe], datetime] = {}
         self._last_bars: dict[tuple[int, Timeframe], datetime] = {}
 
     def record(self, run: RunInHand, gap: Gap, rows: BarColumns, now: datetime) -> GapRecord:
         """The gap as it goes on record: a candidate becomes settled only by a second answer."""
-        facts = run.facts[gap.symbol]
-        kind, reason = gap.kind, gap.reason
-        known = [one for one in facts.gaps if one.range & gap.range]
-        asked = max((one.answers for one in known), default=0)
-        due: datetime | None = now + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
-        if kind is GapKind.UNAVAILABLE or kind is GapKind.MISSING:
-            is_old = any(one.has_lasted(now) for one in known)
-            is_before, is_after = self._beyond_bars(run, gap, rows)
-            has_later = _has_later(run, gap, rows)
-            is_long_gone = (
-                not facts.is_active and facts.newest is not None and facts.newest < gap.range.start - LONG_GONE
-            )
-            if asked and gap.is_leading and has_later and (is_old or is_before):
-                kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
-                reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
-            elif not facts.is_active and not has_later and (is_long_gone or (asked and (is_old or is_after))):
-                kind, due = GapKind.UNAVAILABLE, now + UNAVAILABLE_CHECK
-                reason = f"no longer traded, says {run.provider}; nothing after the last bar"
-            else:
-                kind = GapKind.MISSING
-        elif kind is GapKind.NO_TRADE:
-            due = None
+        is_candidate = gap.kind is GapKind.UNAVAILABLE or gap.kind is GapKind.MISSING
+        if gap.is_on_file:
+            found = _Found(gap.kind, gap.reason)
+        elif is_candidate and self._is_exhaustive:
+            found = _Found(GapKind.UNAVAILABLE, f"{run.provider} had none: {gap.reason}")
+        elif is_candidate:
+            found = self._judged(run, gap, rows, now)
+        elif gap.kind is GapKind.NO_TRADE or self._is_exhaustive:
+            found = _Found(gap.kind, gap.reason)
+        else:
+            found = _Found(gap.kind, gap.reason, _next_check(run, gap, now))
         return GapRecord(
             symbol_id=int(run.symbol_ids[gap.symbol]),
             range=gap.range,
             expected_bars=gap.expected_bars,
-            kind=cast(writes.GapKind, kind.value),
-            reason=reason,
-            next_check_at=due,
+            kind=cast(writes.GapKind, found.kind.value),
+            reason=found.reason,
+            next_check_at=found.due,
+            settled_at=found.settled_at,
             calendar_version=run.calendar.version,
         )
+
+    def _judged(self, run: RunInHand, gap: Gap, rows: BarColumns, now: datetime) -> _Found:
+        """What a candidate is, by the answers before this one and by what surrounds it."""
+        facts = run.facts[gap.symbol]
+        known = _known(run, gap)
+        asked = max((one.answers for one in known), default=0)
+        is_old = any(one.has_lasted(now) for one in known)
+        is_before, is_after = self._beyond_bars(run, gap, rows)
+        has_later = _has_later(run, gap, rows)
+        is_long_gone = not facts.is_active and facts.newest is not None and facts.newest < gap.range.start - LONG_GONE
+        if asked and gap.is_leading and has_later and (is_old or is_before):
+            reason = f"{run.provider} sent nothing before the first bar, asked {asked + 1} times"
+            return _Found(GapKind.UNAVAILABLE, reason, now + UNAVAILABLE_CHECK)
+        if not facts.is_active and not has_later and (is_long_gone or (asked and (is_old or is_after))):
+            reason = f"no longer traded, says {run.provider}; nothing after the last bar"
+            return _Found(GapKind.UNAVAILABLE, reason, now + UNAVAILABLE_CHECK)
+        is_delisted = facts.delisted_on is not None and facts.delisted_on < gap.range.start.date()
+        if not facts.is_active and not has_later and is_delisted:
+            reason = f"delisted on {facts.delisted_on}; nothing after the last bar"
+            return _Found(GapKind.UNAVAILABLE, reason, now + UNAVAILABLE_CHECK)
+        lasting = _lasting(known, gap, now)
+        if lasting is None:
+            due = now + INCIDENT_CHECK if gap.is_shared else _next_check(run, gap, now)
+            return _Found(GapKind.MISSING, gap.reason, due)
+        around = surroundings_of(self._database, run, gap, rows, first_seen_at=lasting.first_seen_at, now=now)
+        told = verdict(around)
+        if told.is_settled:
+            readings = min(max(0, asked - ASKED_BEFORE_SETTLED), len(SETTLED_CHECKS) - 1)
+            return _Found(told.kind, told.reason, now + SETTLED_CHECKS[readings], now)
+        due = now + told.check_after if told.check_after is not None else _next_check(run, gap, now)
+        return _Found(told.kind, told.reason, due)
 
     def _beyond_bars(self, run: RunInHand, gap: Gap, rows: BarColumns) -> tuple[bool, bool]:
         """
@@ -103,6 +150,23 @@ class Settler:
             self._last_bars[key] = gap.range.start
         first, last = self._first_bars.get(key), self._last_bars.get(key)
         return first is not None and gap.range.end <= first, last is not None and gap.range.start >= last
+
+
+def _known(run: RunInHand, gap: Gap) -> Sequence[SilentGap]:
+    """The gaps on record that it overlaps."""
+    return [one for one in run.facts[gap.symbol].gaps if one.range & gap.range]
+
+
+def _next_check(run: RunInHand, gap: Gap, now: datetime) -> datetime:
+    """When it is asked for again, by how often it was already."""
+    asked = max((one.answers for one in _known(run, gap)), default=0)
+    return now + NEXT_CHECKS[min(asked, len(NEXT_CHECKS) - 1)]
+
+
+def _lasting(known: Sequence[SilentGap], gap: Gap, now: datetime) -> SilentGap | None:
+    """The gap on record that holds all of *gap*, and that an answer lacked an hour ago or before."""
+    holding = (one for one in known if one.range.start <= gap.range.start and gap.range.end <= one.range.end)
+    return next((one for one in holding if one.has_lasted(now)), None)
 
 
 def _less_stored(run: RunInHand, gap: Gap, rows: Answered, stored: NDArray[np.int64]) -> Sequence[Gap]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from barfill.core.capabilities import Capabilities
+from barfill.core.page import BarsQuery
 from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
 from barfill.engine.report import Failure
@@ -31,11 +33,14 @@ class Tally:
     """
     Attributes:
         rows: Rows received, by timeframe.
+        taken: How much of pages the answers took, by provider with its page size and timeframe, and by symbol where
+            no two share a request.
         refused: Tickers that the provider does not offer.
     """
 
     pages: int = 0
     rows: Counter[Timeframe] = field(default_factory=Counter)
+    taken: Counter[tuple[str, int, Timeframe, tuple[str, ...]]] = field(default_factory=Counter)
     inserted: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -60,9 +65,15 @@ class Tally:
         """Series of which some range was asked for last without success."""
         return {name for series in self._failed.values() for name in series}
 
-    def least_calls(self, page_size: int) -> int:
+    @property
+    def least_calls(self) -> int:
         """The fewest calls that could have brought the same rows: full pages of each timeframe."""
-        return sum(-(-count // page_size) for count in self.rows.values())
+        return sum(-(-count // page_size) for (_, page_size, _, _), count in self.taken.items())
+
+    def take(self, count: int, query: BarsQuery, capabilities: Capabilities) -> None:
+        """An answer to *query* took so much of a page of the provider."""
+        apart = query.symbols if capabilities.symbols_per_call_max == 1 else ()
+        self.taken[capabilities.provider, capabilities.page_size, query.timeframe, apart] += count
 
     def fail(self, missing: Iterable[tuple[str, Range]], timeframe: Timeframe, error: BarfillError) -> bool:
         """Adds a failure of these symbols' ranges, and says whether it is news."""
@@ -71,6 +82,12 @@ class Tally:
     def fail_elsewhere(self, run: RunState) -> bool:
         """Adds a failure that another worker met, and says whether it is news."""
         what = _What(run.error_code or "", run.reason or "", run.error_message or "")
+        return self._fail([(ticker, run.range) for ticker in run.symbols], run.timeframe, what)
+
+    def cancel(self, run: RunState) -> bool:
+        """Adds what somebody has cancelled, and says whether it is news."""
+        message = "Cancelled while it was fetched; what it had stored stays. To go on, run the same command again."
+        what = _What(run.error_code or "", "cancelled", message)
         return self._fail([(ticker, run.range) for ticker in run.symbols], run.timeframe, what)
 
     def _fail(self, missing: Iterable[tuple[str, Range]], timeframe: Timeframe, what: _What) -> bool:

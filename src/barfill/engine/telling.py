@@ -17,7 +17,8 @@ _LATER = "What is missing stays listed; run barfill backfill again later."
 
 def advised(error: BarfillError) -> str:
     """What happened and what can be done: the same for all series that fail alike."""
-    return f"{error} {_LATER}" if isinstance(error, _MAY_PASS) else str(error)
+    told = [str(error), *getattr(error, "__notes__", ())]
+    return " ".join([*told, _LATER] if isinstance(error, _MAY_PASS) else told)
 
 
 def located(error: BarfillError, provider: str, query: BarsQuery) -> str:

@@ -17,23 +17,36 @@ import procrastinate
 
 from barfill.core.page import Page
 from barfill.engine.chain import CallBudget
+from barfill.engine.clients import Clients
 from barfill.engine.clock import EngineClock
-from barfill.engine.derive import Origin, derive_market
+from barfill.engine.derive import derive_market
 from barfill.engine.desk import Processed
 from barfill.engine.events import BackfillListener
 from barfill.engine.execution import Executed, Executor, Result
 from barfill.engine.heartbeat import BEATS_IN_PATIENCE, beating
+from barfill.engine.holding import look_at_key
+from barfill.engine.live import derive_live
 from barfill.engine.patience import Patience
 from barfill.engine.run import RunInHand
 from barfill.engine.settings import EngineSettings
 from barfill.engine.standing import read_standing_orders
 from barfill.engine.telling import page_written
-from barfill.errors import BarfillError, StoreError, excerpt
-from barfill.providers.client import ProviderClient
+from barfill.errors import (
+    BarfillError,
+    CredentialsRejected,
+    DailyBudgetSpent,
+    Defect,
+    RateLimited,
+    SchemaOutdated,
+    StoreCrowded,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+)
 from barfill.store.database import Database
-from barfill.store.failures import translated
-from barfill.store.queue import QUEUE, TASK, count_due
-from barfill.store.runs import fail_run, prune_runs, reap_runs
+from barfill.store.failures import behind, translated
+from barfill.store.queue import HOUSE, TASK, count_due, queue_of
+from barfill.store.runs import give_back_runs, prune_runs, reap_runs
 from barfill.store.workers import Presence
 
 STOP_GRACE_S = 25.0
@@ -68,7 +81,7 @@ class QueueWorker:
     def __init__(
         self,
         database: Database,
-        client: ProviderClient,
+        clients: Clients,
         settings: EngineSettings,
         listener: BackfillListener,
         *,
@@ -76,13 +89,15 @@ class QueueWorker:
     ) -> None:
         self.tally = WorkerTally()
         self._database = database
-        self._client = client
+        self._clients = clients
+        self._queues = (*(queue_of(name) for name in clients.names), HOUSE)
         self._settings = settings
         self._listener = listener
         self._retention_days = retention_days
         self._budget = CallBudget(None)
         self._stopping = asyncio.Event()
         self._executor: Executor | None = None
+        self._told: set[str] = set()
         self._lost: StoreError | None = None
         self._library: asyncio.Task[None] | None = None
 
@@ -95,12 +110,20 @@ class QueueWorker:
             self._library.cancel()
 
     async def run(self) -> None:
-        """Carries runs out until it is stopped; a lost database is waited for."""
+        """
+        Carries runs out until it is stopped; a lost database is waited for.
+
+        Raises:
+            SchemaOutdated: A newer barfill has changed the schema: nothing is claimed any more.
+        """
         wait_s = 1.0
         while not self._stopping.is_set():
             begun = asyncio.get_running_loop().time()
             try:
+                await self._look_at_key()
                 await self._session(until_empty=False)
+            except SchemaOutdated:
+                raise
             except (StoreError, procrastinate.exceptions.ProcrastinateException) as error:
                 self._listener.note(f"The worker starts again in {wait_s:.0f} s: {_text(error)}")
             else:
@@ -121,11 +144,18 @@ class QueueWorker:
         Raises:
             StoreError: The database is gone.
         """
+        await self._look_at_key()
         while not self._stopping.is_set():
-            due = await asyncio.to_thread(lambda: self._database.run(count_due))
+            due = await asyncio.to_thread(lambda: self._database.run(count_due, self._queues))
             if due == 0:
                 return
             await self._session(until_empty=True)
+
+    async def _look_at_key(self) -> None:
+        for client in self._clients.all:
+            held = await look_at_key(self._database, client)
+            if held is not None:
+                self._note_once(self._nothing_fetched(client.provider.name, held))
 
     async def _session(self, *, until_empty: bool) -> None:
         """One life of the library's worker, under an identity of its own."""
@@ -133,23 +163,29 @@ class QueueWorker:
         presence = await asyncio.to_thread(lambda: Presence(self._database))
         try:
             with translated():
-                async with beating(self._database, presence, patience_s=self._settings.worker_patience_s):
-                    await self._serve(presence, until_empty=until_empty)
+                await self._serve(presence, until_empty=until_empty)
+        except (StoreError, procrastinate.exceptions.ProcrastinateException) as error:
+            self._lost = error if isinstance(error, StoreError) else behind(error)
+            raise
         finally:
+            if isinstance(self._lost, StoreFull | StoreReadOnly | StoreCrowded):
+                await asyncio.to_thread(self._give_back, presence)
             await asyncio.to_thread(presence.close)
         if self._lost is not None:
             raise self._lost
 
     async def _serve(self, presence: Presence, *, until_empty: bool) -> None:
+        # The queue's pool waits half a minute for a connection, and does not say why it gets none.
+        (await asyncio.to_thread(self._database.connect)).close()
         clock = EngineClock(await asyncio.to_thread(self._database.now))
-        self._executor = Executor(
+        self._executor = executor = Executor(
             self._database,
-            self._client,
+            self._clients.all,
             self._settings,
             now=clock.now,
             worker=lambda: presence.worker,
             budget=self._budget,
-            patience=Patience(),
+            fallbacks=self._clients.fallbacks,
             on_page=self._on_page,
         )
         if self._stopping.is_set():
@@ -162,14 +198,16 @@ class QueueWorker:
             timeout=10.0,
         )
         app = procrastinate.App(connector=connector)
-        app.task(name=TASK, queue=QUEUE)(self._carry_out)
+        app.task(name=TASK, queue=self._queues[0])(self._carry_out)
         # The library watches over its own tasks only while it has something periodic to do.
-        app.periodic(cron="17 * * * *")(app.task(name="keep_house", queue=QUEUE)(self._keep_house))
-        async with app.open_async():
+        app.periodic(cron="17 * * * *")(app.task(name="keep_house", queue=HOUSE)(self._keep_house))
+        patience_s = self._settings.worker_patience_s
+        living = beating(self._database, presence, executor, self._listener.note, patience_s=patience_s)
+        async with living, app.open_async():
             reaping = asyncio.create_task(self._reap(clock))
             self._library = asyncio.create_task(
                 app.run_worker_async(
-                    queues=[QUEUE],
+                    queues=list(self._queues),
                     concurrency=self._settings.max_concurrent_jobs,
                     wait=not until_empty,
                     listen_notify=not (self._database.is_pooled or until_empty),
@@ -177,8 +215,8 @@ class QueueWorker:
                     shutdown_graceful_timeout=STOP_GRACE_S,
                     delete_jobs="always",
                     install_signal_handlers=False,
-                    update_heartbeat_interval=self._settings.worker_patience_s / BEATS_IN_PATIENCE,
-                    stalled_worker_timeout=self._settings.worker_patience_s,
+                    update_heartbeat_interval=patience_s / BEATS_IN_PATIENCE,
+                    stalled_worker_timeout=patience_s,
                 )
             )
             if self._stopping.is_set():  # asked while the queue was being opened
@@ -197,7 +235,7 @@ class QueueWorker:
     async def _carry_out(self, run_id: int, epoch: int) -> None:
         assert self._executor is not None
         try:
-            executed = await self._executor.execute(run_id, epoch)
+            executed = await self._executor.execute(run_id, epoch, Patience())
             if executed.result is Result.DONE and executed.query is not None:
                 await asyncio.to_thread(self._derive, executed.query.symbols)
         except StoreError as error:
@@ -209,20 +247,18 @@ class QueueWorker:
         except Exception as error:
             self.tally.failed += 1
             self._listener.note(f"run {run_id} failed by a defect of barfill: {type(error).__name__}: {error}")
-            await asyncio.to_thread(self._fail, run_id, epoch + 1, error)
+            await self._executor.fail(run_id, epoch, Defect(error))
         else:
             self._account(executed)
 
-    def _fail(self, run_id: int, epoch: int, error: Exception) -> None:
+    def _give_back(self, presence: Presence) -> None:
+        """
+        The runs in hand are none that a worker has died of: counted so, they would fail while a disk is full for long.
+
+        Where not even this can be written they are found, and counted, as those of the dead are.
+        """
         with contextlib.suppress(StoreError):
-            self._database.run(
-                fail_run,
-                run_id,
-                epoch,
-                error_code=BarfillError.code,
-                reason=type(error).__name__.lower(),
-                message=f"{type(error).__name__}: {excerpt(str(error))}. Please report it.",
-            )
+            self._database.run(give_back_runs, presence.id)
 
     def _account(self, executed: Executed) -> None:
         tally = self.tally
@@ -236,23 +272,41 @@ class QueueWorker:
                 tally.postponed += 1
             case Result.SPLIT:
                 tally.split += 1
+                if executed.stand_in is not None:
+                    self._note_once(f"{executed.stand_in} takes over: {executed.error}")
+                    return
+                tally.failed += executed.refused is not None  # in a run of its own
             case Result.DROPPED | Result.NOT_CLAIMED:
                 tally.dropped += 1
             case Result.STOPPED:
-                pass
-        if executed.error is not None and executed.result is not Result.DROPPED:
+                tally.postponed += executed.error is not None
+        if isinstance(executed.error, CredentialsRejected | RateLimited | DailyBudgetSpent):
+            self._note_once(self._nothing_fetched(getattr(executed.error, "provider", ""), executed.error))
+        elif executed.error is not None and executed.result is not Result.DROPPED:
             self._listener.note(f"{executed.result.value}: {executed.query}: {executed.error}")
+
+    def _nothing_fetched(self, provider: str, why: BarfillError) -> str:
+        whom = f" from {provider}" if len(self._clients.all) > 1 and provider else ""
+        return f"Nothing is fetched{whom}: {why}"
+
+    def _note_once(self, text: str) -> None:
+        """What all runs meet alike is told once, until pages come again."""
+        if text not in self._told:
+            self._told.add(text)
+            self._listener.note(text)
 
     def _derive(self, tickers: Sequence[str]) -> None:
         """What definitions want made of these symbols' new bars."""
         now = self._database.now()
-        capabilities = self._client.provider.capabilities
-        orders = self._database.run(read_standing_orders, capabilities, self._settings, now, tickers=frozenset(tickers))
-        for order in orders:
-            derive_market(self._database, order.market, Origin(self._client.provider.name, now), is_full=False)
+        roster = self._clients.roster
+        standing = self._database.run(read_standing_orders, roster, self._settings, now, tickers=frozenset(tickers))
+        for one in standing.orders:
+            derive_market(self._database, one.market, now, is_full=False)
+            derive_live(self._database, one.market, now)
 
     def _on_page(self, run: RunInHand, page: Page, processed: Processed) -> None:
         outcome = processed.outcome
+        self._told.clear()
         self.tally.bars_written += outcome.inserted + outcome.changed
         self.tally.calls = self._budget.calls
         self._listener.page_written(page_written(run, processed))
@@ -271,4 +325,5 @@ class QueueWorker:
 
 
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, BarfillError) else f"the queue does not answer ({type(error).__name__})"
+    told = error if isinstance(error, BarfillError) else behind(error)
+    return str(told) if told is not None else f"the queue does not answer ({type(error).__name__})"

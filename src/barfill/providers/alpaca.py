@@ -22,18 +22,23 @@ from urllib.parse import quote
 
 import msgspec
 
-from barfill.core.capabilities import Capabilities, PageCounts
+from barfill.core.capabilities import EXTENDED_TRADING, Capabilities, PageCounts
 from barfill.core.page import RAW, BarsQuery, Page
-from barfill.core.ranges import Range, to_us
+from barfill.core.ranges import to_us
+from barfill.core.ticker import is_ticker
 from barfill.core.timeframe import Timeframe
-from barfill.errors import BadResponse, InvalidInput, ProviderError, SettingsError, excerpt
-from barfill.providers import alpaca_errors
-from barfill.providers.alpaca_decode import decode
+from barfill.errors import InvalidInput, ProviderError, SettingsError, excerpt
+from barfill.providers.adapter_settings import check_key, check_page_size
+from barfill.providers.alpaca_decode import decode_general, decode_typed
+from barfill.providers.alpaca_errors import PROVIDER, REFUSALS
+from barfill.providers.bar_pages import check_count, decode
 from barfill.providers.base import HttpRequest, HttpResponse, OfferedSymbol
 from barfill.providers.instants import FUTURE_MAX, local_midnight, rfc_3339
-from barfill.providers.rate_headers import told_wait_s
-from barfill.providers.rows import check_distinct, check_range, check_symbols, stamped
-from barfill.providers.strict_json import check_is_json, strict_json
+from barfill.providers.rate_headers import told_limit, told_wait_s
+from barfill.providers.rows import check_distinct, check_range, check_symbols, check_variant, stamped
+from barfill.providers.strict_json import check_is_json, read_json
+from barfill.providers.tickers import checked_ticker
+from barfill.providers.wire_ranges import inclusive_bounds, session_dates
 
 DATA_URL = "https://data.alpaca.markets"
 PAPER_URL = "https://paper-api.alpaca.markets"
@@ -69,8 +74,6 @@ _BARS_PER_SESSION: Mapping[str, Mapping[Timeframe, float]] = {
     _SIP: {Timeframe.M1: 800, Timeframe.M5: 188, Timeframe.M15: 64, Timeframe.M30: 32, Timeframe.D1: 1},
     _IEX: {Timeframe.M1: 390, Timeframe.M5: 85, Timeframe.M15: 30, Timeframe.M30: 16, Timeframe.D1: 1},
 }
-_TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-/:^]{0,19}")
-_KEY = re.compile(r"[!-~]+")
 _FUND_NAME = re.compile(r"\bET[FNP]s?\b")
 
 
@@ -90,7 +93,7 @@ class Alpaca:
         SettingsError: A key is missing or cannot be sent, or a setting has no meaning here.
     """
 
-    name = alpaca_errors.PROVIDER
+    name = PROVIDER
 
     def __init__(
         self,
@@ -106,9 +109,13 @@ class Alpaca:
         _check_settings(key, secret, plan, feed, page_size)
         self._headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
         self._data_url = (base_url or DATA_URL).rstrip("/")
-        self._trading_url = (base_url or (PAPER_URL if key.startswith(_PAPER_KEY) else LIVE_URL)).rstrip("/")
+        self._bars_url = f"{self._data_url}/v2/stocks/bars"
+        self._trading_url = trading_url(key, base_url)
         feed = feed or _SIP
         self.capabilities = Capabilities(
+            provider=PROVIDER,
+            follows_companies=True,
+            day_settles_after=EXTENDED_TRADING,
             timeframes=frozenset(_WIRE_TIMEFRAMES),
             symbols_per_call_max=SYMBOLS_PER_CALL_MAX,
             symbols_length_max=SYMBOLS_LENGTH_MAX,
@@ -141,13 +148,14 @@ class Alpaca:
         `GET /v2/stocks/bars`, with everything said that has a default.
 
         Raises:
-            InvalidInput: A symbol or timeframe that Alpaca cannot be asked for.
+            InvalidInput: A timeframe that Alpaca cannot be asked for.
+            SymbolNotOffered: A text that is no ticker; it is never sent.
         """
         if query.timeframe not in _WIRE_TIMEFRAMES:
             raise InvalidInput(f"Alpaca has no {query.timeframe.label} bars on barfill's anchors; derive them.")
         start, end = _wire_range(query)
         params = {
-            "symbols": ",".join(map(_checked, query.symbols)),
+            "symbols": ",".join(map(checked_ticker, query.symbols)),
             "timeframe": _WIRE_TIMEFRAMES[query.timeframe],
             "start": rfc_3339(start),
             "end": rfc_3339(end),
@@ -159,7 +167,7 @@ class Alpaca:
         if token is not None:
             params["page_token"] = token
         shown = f"/v2/stocks/bars {query}" + (" (a later page)" if token is not None else "")
-        return HttpRequest(f"{self._data_url}/v2/stocks/bars", params, self._headers, shown)
+        return HttpRequest(self._bars_url, params, self._headers, shown)
 
     def parse_bars(self, query: BarsQuery, response: HttpResponse) -> Page:
         """
@@ -173,12 +181,16 @@ class Alpaca:
         contents = decode(
             response.body,
             query,
+            decode_typed,
+            decode_general,
             page_size=self.capabilities.page_size,
             latest_us=to_us(response.received_at + FUTURE_MAX),
         )
+        check_count(contents.echo.get("count"), contents.received)  # none is declared so far
         check_symbols(contents.tickers, query)
         check_distinct(contents.tickers, contents.rows)
-        _check_variant(contents.echo, query)
+        for key, asked in (("currency", _CURRENCY), ("feed", query.feed), ("adjustment", RAW)):
+            check_variant(key, contents.echo.get(key), asked)
         rows = replace(contents.rows, ts=stamped(contents.rows.ts, query.timeframe))
         check_range(rows.ts, query)
         return Page(
@@ -196,18 +208,19 @@ class Alpaca:
 
     def symbol_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:
         """
-        `GET /v2/assets/{symbol}` for each of a few, `GET /v2/assets` for many.
-
-        Raises:
-            InvalidInput: A text that is no ticker.
+        `GET /v2/assets/{symbol}` for each of a few, `GET /v2/assets` for many; none for texts that are no tickers.
         """
-        checked = [_checked(ticker) for ticker in tickers]
+        checked = [ticker for ticker in tickers if is_ticker(ticker)]
         url = f"{self._trading_url}/v2/assets"
         if len(checked) > LOOKUPS_MAX:
             return [
                 HttpRequest(url, {"asset_class": "us_equity"}, self._headers, f"/v2/assets ({len(checked)} symbols)")
             ]
         return [HttpRequest(f"{url}/{quote(one, safe='')}", {}, self._headers, f"/v2/assets/{one}") for one in checked]
+
+    def delisted_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:
+        """None: the assets hold those that no longer trade, too."""
+        return ()
 
     def parse_symbols(self, response: HttpResponse) -> Sequence[OfferedSymbol]:
         """
@@ -217,23 +230,30 @@ class Alpaca:
             BadResponse: It is no asset (`body`, `json`, `schema`).
         """
         check_is_json(response)
-        try:
-            assets = _ASSETS.decode(response.body)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            strict_json(response.body)  # says what is wrong where it is no JSON at all
-            raise BadResponse(f"The answer is no list of assets: {excerpt(str(error))}.", reason="schema") from error
+        assets = read_json(response.body, _ASSETS, "list of assets")
         listed = assets if isinstance(assets, list) else [assets]
-        return [
-            _offered(asset) for asset in listed if asset.asset_class == "us_equity" and _TICKER.fullmatch(asset.symbol)
-        ]
+        return [_offered(asset) for asset in listed if asset.asset_class == "us_equity" and is_ticker(asset.symbol)]
+
+    def more_symbols_request(self, response: HttpResponse) -> HttpRequest | None:
+        """None: assets come in one answer."""
+        return None
 
     def error_of(self, request: HttpRequest, response: HttpResponse) -> ProviderError:
         """See `alpaca_errors`."""
-        return alpaca_errors.error_of(request, response)
+        return REFUSALS.error_of(request, response)
 
     def told_wait_s(self, response: HttpResponse) -> float | None:
         """`Retry-After`, or `X-RateLimit-Reset` in epoch seconds where none remain."""
         return told_wait_s(response)
+
+    def told_limit(self, request: HttpRequest, response: HttpResponse) -> int | None:
+        """`X-RateLimit-Limit` of the data host; the trading host is counted apart."""
+        return told_limit(response) if request.url == self._bars_url else None
+
+
+def trading_url(key: str, base_url: str | None) -> str:
+    """The host that knows symbols and sessions; one for each kind of key."""
+    return (base_url or (PAPER_URL if key.startswith(_PAPER_KEY) else LIVE_URL)).rstrip("/")
 
 
 class _Asset(msgspec.Struct, gc=False):
@@ -253,60 +273,23 @@ def _offered(asset: _Asset) -> OfferedSymbol:
 
 
 def _wire_range(query: BarsQuery) -> tuple[datetime, datetime]:
-    """The first and the last instant to ask for, both inclusive, in whole seconds."""
+    """
+    The first and the last instant to ask for, both inclusive, in whole seconds.
+
+    A day's bar is stamped by New York midnight, so that of the last session date ends the range, with a second to
+    spare; a later end would reach into the barred newest minutes.
+    """
     if query.timeframe is Timeframe.D1:
-        return _daily_wire_range(query.range)
-    start = _ceiling(query.range.start, timedelta(seconds=1))
-    return start, max(start, _ceiling(query.range.end, timedelta(seconds=1)) - timedelta(seconds=1))
-
-
-def _daily_wire_range(wanted: Range) -> tuple[datetime, datetime]:
-    """
-    From New York midnight of the first session date to just after that of the last.
-
-    A day's bar is stamped by its midnight, so no later end is needed; one would reach into the barred newest minutes.
-    """
-    day = timedelta(days=1)
-    first = _ceiling(wanted.start, day).date()
-    last = max(first, (_ceiling(wanted.end, day) - day).date())
-    return local_midnight(first), local_midnight(last) + timedelta(seconds=1)
-
-
-def _ceiling(instant: datetime, unit: timedelta) -> datetime:
-    left = (instant - datetime(1970, 1, 1, tzinfo=UTC)) % unit
-    return instant + (unit - left) if left else instant
-
-
-def _checked(ticker: str) -> str:
-    if not _TICKER.fullmatch(ticker) or ".." in ticker:
-        raise InvalidInput(f"'{excerpt(ticker)}' is no ticker. Use capital letters and digits, as in AAPL or BRK.B.")
-    return ticker
-
-
-def _check_variant(echo: Mapping[str, object], query: BarsQuery) -> None:
-    """
-    Refuses what calls itself something else than what was asked for (Q17, H29).
-
-    Raises:
-        BadResponse: Another currency, feed or adjustment (`wrong_variant`).
-    """
-    for key, asked in (("currency", _CURRENCY), ("feed", query.feed), ("adjustment", RAW)):
-        told = echo.get(key)
-        if told is not None and str(told).lower() != asked.lower():
-            raise BadResponse(
-                f"The answer is of {key} '{excerpt(str(told))}', but '{asked}' was asked for; the page is refused.",
-                reason="wrong_variant",
-            )
+        first, last = session_dates(query.range)
+        return local_midnight(first), local_midnight(last) + timedelta(seconds=1)
+    return inclusive_bounds(query.range, timedelta(seconds=1))
 
 
 def _check_settings(key: str, secret: str, plan: str, feed: str | None, page_size: int) -> None:
-    for variable, value in (("ALPACA_API_KEY", key), ("ALPACA_API_SECRET", secret)):
-        if not _KEY.fullmatch(value):
-            state = "holds spaces, line breaks or other odd characters" if value else "is not set"
-            raise SettingsError(f"{variable} {state}. Copy it anew from Alpaca's page of API keys.")
+    check_key("Alpaca", "ALPACA_API_KEY", key)
+    check_key("Alpaca", "ALPACA_API_SECRET", secret)
     if plan not in _REQUESTS_PER_MINUTE:
         raise SettingsError(f"Alpaca's plan '{excerpt(plan)}' is unknown. Use free or paid.")
     if feed is not None and feed not in _HISTORY_STARTS:
         raise SettingsError(f"Alpaca's feed '{excerpt(feed)}' is unknown. Use sip or iex.")
-    if not 1 <= page_size <= PAGE_SIZE_MAX:
-        raise SettingsError(f"Alpaca's page size {page_size} cannot be used. Give 1 to {PAGE_SIZE_MAX:,}.")
+    check_page_size("Alpaca", page_size, PAGE_SIZE_MAX)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from barfill.core.capabilities import Capabilities
 from barfill.core.page import BarsQuery, Page
@@ -62,6 +62,21 @@ class OfferedSymbol:
     is_active: bool
 
 
+class Sender(Protocol):
+    """Sends one attempt at a request: `http.HttpClient`, wherever a provider can be asked by it."""
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        """
+        The complete answer, whatever its status.
+
+        Raises:
+            ProviderError: There is none.
+        """
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+
+
 class Provider(Protocol):
     """A source of bars."""
 
@@ -95,11 +110,61 @@ class Provider(Protocol):
     def symbol_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:
         """The requests that tell which of *tickers* the provider offers: one each, or one for all."""
 
+    def delisted_requests(self, tickers: Sequence[str]) -> Sequence[HttpRequest]:
+        """The same for those that were not found so, where who no longer trades must be asked for apart."""
+
     def parse_symbols(self, response: HttpResponse) -> Sequence[OfferedSymbol]:
         """The symbols in a 200 answer to a symbol request."""
+
+    def more_symbols_request(self, response: HttpResponse) -> HttpRequest | None:
+        """The request for the symbols that follow those of a 200 answer; None where these are all."""
 
     def error_of(self, request: HttpRequest, response: HttpResponse) -> ProviderError:
         """What an answer that is not 200 means."""
 
     def told_wait_s(self, response: HttpResponse) -> float | None:
         """How long the rate headers of any answer ask to wait before the next request; None where they do not."""
+
+    def told_limit(self, request: HttpRequest, response: HttpResponse) -> int | None:
+        """The requests per minute that the headers of any answer say the key has; None where they do not."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """
+    What a provider has besides that must be told something, once, before it can build requests for bars.
+
+    It keeps what it was told: the one state that a provider has.
+    """
+
+    def preparation_request(self) -> HttpRequest | None:
+        """
+        What is to be asked next; None once it knows enough. May take a moment, and is called by one thread at a time.
+
+        Raises:
+            BadResponse: What it was told cannot be understood (`schema`). It has forgotten all of it.
+        """
+
+    def prepare(self, request: HttpRequest, response: HttpResponse) -> None:
+        """
+        Keeps the 200 answer to a preparation request.
+
+        Raises:
+            ProviderError: It is none.
+        """
+
+    def prepared_symbols(self) -> Sequence[OfferedSymbol]:
+        """All symbols that it was told of: those are not asked for."""
+
+
+@runtime_checkable
+class Windowing(Protocol):
+    """What a provider has besides whose answers do not tell which page they are."""
+
+    def parse_page(self, query: BarsQuery, token: str | None, response: HttpResponse) -> Page:
+        """
+        The page that *token* asked for, in a 200 answer; `parse_bars` is the same for the first.
+
+        Raises:
+            BadResponse: It does not parse, or is not an answer to *query*.
+        """

@@ -21,9 +21,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from barfill.core.page import BarsQuery, Page
 from barfill.crash import crash_point
-from barfill.errors import CredentialsRejected, ProviderError, RateLimited, SymbolNotOffered
-from barfill.providers.base import HttpRequest, HttpResponse, OfferedSymbol, Provider
-from barfill.providers.http import HttpClient
+from barfill.errors import (
+    BadResponse,
+    BarfillError,
+    CredentialsRejected,
+    ProviderError,
+    RateLimited,
+    SymbolNotOffered,
+)
+from barfill.providers.base import HttpRequest, HttpResponse, OfferedSymbol, Preparing, Provider, Sender, Windowing
 from barfill.providers.limiter import Quota
 from barfill.providers.redaction import Redactor
 from barfill.providers.retries import attempts_of
@@ -31,6 +37,8 @@ from barfill.providers.retries import attempts_of
 TOLD_WAIT_S_MAX = 3600.0
 """Who is told to wait longer than this does not wait: the key is paused."""
 BACKOFF_S_MAX = 60.0
+SYMBOL_PAGES_MAX = 100
+"""More than any list of symbols has."""
 
 _OK = 200
 
@@ -88,7 +96,7 @@ class ProviderClient:
     def __init__(
         self,
         provider: Provider,
-        http: HttpClient,
+        http: Sender,
         quota: Quota,
         *,
         attempts: int = 5,
@@ -110,6 +118,9 @@ class ProviderClient:
         self._pause: _Pause | None = None
         self._is_proved = False
         self._proof = asyncio.Lock()
+        self._preparing = provider if isinstance(provider, Preparing) else None
+        self._preparation = asyncio.Lock()
+        self._spaced_until = clock()
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -125,10 +136,33 @@ class ProviderClient:
         Raises:
             ProviderError: What remains after all attempts; the class says what may happen next.
         """
-        request = self.provider.bars_request(query, token)
-        page = await self._fetch(request, partial(self.provider.parse_bars, query), counts)
+        await self._prepared(counts)
+        asked = query.as_asked() if query.former else query
+        request = self.provider.bars_request(asked, token)
+        page = await self._fetch(request, self._parse(asked, token), counts)
         crash_point("k5")
-        return page
+        return page.under({had: has for has, had in query.former}) if query.former else page
+
+    async def fetch(self, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
+        """
+        What *parse* makes of the 200 answer to a request that is not for bars.
+
+        Raises:
+            ProviderError: As for a page.
+        """
+        return await self._fetch(request, parse, None)
+
+    async def held_by(self) -> BarfillError | None:
+        """
+        What keeps all requests back for longer than one waits, here or in another process; asks the provider nothing.
+
+        A `CredentialsRejected` may be out of date: whoever was not refused himself may try once.
+        """
+        try:
+            self._raise_if_paused()
+        except ProviderError as error:
+            return error
+        return await self._quota.held_by()
 
     async def find_symbols(self, tickers: Sequence[str]) -> dict[str, OfferedSymbol | None]:
         """
@@ -137,21 +171,55 @@ class ProviderClient:
         Raises:
             ProviderError: As for a page.
         """
-        requests = self.provider.symbol_requests(tickers)
-        answers = await asyncio.gather(*(self._symbols(request) for request in requests))
-        found: dict[str, OfferedSymbol | None] = dict.fromkeys(tickers)
-        for offered in (symbol for answer in answers for symbol in answer):
-            known = found.get(offered.ticker)
-            # A reused ticker is listed for its former owner too, who is inactive.
-            if offered.ticker in found and (known is None or offered.is_active):
-                found[offered.ticker] = offered
+        told = {symbol.ticker: symbol for symbol in await self._prepared(None)}
+        found: dict[str, OfferedSymbol | None] = {ticker: told.get(ticker) for ticker in tickers}
+        for requests_for in (self.provider.symbol_requests, self.provider.delisted_requests):
+            left = [ticker for ticker, known in found.items() if known is None]
+            answers = await asyncio.gather(*(self._symbols(request) for request in requests_for(left))) if left else ()
+            for offered in (symbol for answer in answers for symbol in answer):
+                known = found.get(offered.ticker)
+                # A reused ticker is listed for its former owner too, who is inactive.
+                if offered.ticker in found and (known is None or offered.is_active):
+                    found[offered.ticker] = offered
         return found
 
-    async def _symbols(self, request: HttpRequest) -> Sequence[OfferedSymbol]:
-        try:
-            return await self._fetch(request, self.provider.parse_symbols, None)
-        except SymbolNotOffered:
+    def _parse(self, query: BarsQuery, token: str | None) -> Callable[[HttpResponse], Page]:
+        if isinstance(self.provider, Windowing):
+            return partial(self.provider.parse_page, query, token)
+        return partial(self.provider.parse_bars, query)
+
+    async def _prepared(self, counts: RequestCounts | None) -> Sequence[OfferedSymbol]:
+        """Tells the provider what it must know before all else, where it does; the symbols that it then knows."""
+        if self._preparing is None:
             return ()
+        self._raise_if_paused()  # it may know its symbols and ask for none, which is no sign that it could
+        async with self._preparation:
+            while (request := await asyncio.to_thread(self._preparing.preparation_request)) is not None:
+                await self._fetch(request, partial(self._preparing.prepare, request), counts)
+            return self._preparing.prepared_symbols()
+
+    async def _symbols(self, first: HttpRequest) -> Sequence[OfferedSymbol]:
+        """What the answer to a request holds, and what the pages after it hold."""
+        offered: list[OfferedSymbol] = []
+        request = first
+        for _ in range(SYMBOL_PAGES_MAX):
+            try:
+                page, more = await self._fetch(request, self._symbols_and_more, None)
+            except SymbolNotOffered:
+                return offered
+            offered.extend(page)
+            if more is None:
+                return offered
+            request = more
+        raise BadResponse(
+            f"The symbols of {self.provider.name} do not end after {SYMBOL_PAGES_MAX} pages.",
+            provider=self.provider.name,
+            request=first.shown,
+            reason="page_loop",
+        )
+
+    def _symbols_and_more(self, response: HttpResponse) -> tuple[Sequence[OfferedSymbol], HttpRequest | None]:
+        return self.provider.parse_symbols(response), self.provider.more_symbols_request(response)
 
     async def _fetch(self, request: HttpRequest, parse: Callable[[HttpResponse], T], counts: RequestCounts | None) -> T:
         retrying = AsyncRetrying(
@@ -187,6 +255,10 @@ class ProviderClient:
                 continue
             try:
                 return parse(response)
+            except RateLimited as error:  # with status 200
+                self._with_facts(error, request, response)
+                await self._close(error)
+                self._raise_if_paused()
             except ProviderError as error:
                 self._with_facts(error, request, response)
                 raise
@@ -200,8 +272,12 @@ class ProviderClient:
         """
         self._raise_if_paused()
         async with self._turn(), self._quota.slot():
+            await self._spaced()
             self._raise_if_paused()
             response = await self._sent(request, counts)
+            limit = self.provider.told_limit(request, response)
+            if limit is not None:
+                await self._quota.learn(limit)
             if response.status == _OK:
                 self._is_proved = True
                 hold_s = self.provider.told_wait_s(response)
@@ -215,6 +291,14 @@ class ProviderClient:
                 self._pause = _Pause(error, None)
                 await self._quota.pause_for(None, error)
             raise error
+
+    async def _spaced(self) -> None:
+        """Waits until the provider's spacing has passed since the request before."""
+        now, spacing_s = self._clock(), self.provider.capabilities.spacing_s
+        turn = max(now, self._spaced_until)
+        self._spaced_until = turn + spacing_s
+        if turn > now:
+            await self._sleep(turn - now)
 
     async def _sent(self, request: HttpRequest, counts: RequestCounts | None) -> HttpResponse:
         status: int | None = 0

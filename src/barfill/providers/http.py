@@ -63,6 +63,7 @@ class HttpClient:
         body_bytes_max: Cap of an answer, decompressed.
         now: The clock that dates answers.
         tls: Certificates to trust instead of the built-in ones, for tests.
+        transport: How bytes get there, instead of over sockets; it decides about certificates itself.
 
     Raises:
         SettingsError: A base URL cannot be used.
@@ -76,6 +77,7 @@ class HttpClient:
         body_bytes_max: int = BODY_BYTES_MAX,
         now: Callable[[], datetime] = _utc_now,
         tls: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         for name in ("httpx", "httpcore"):  # both log whole URLs below WARNING
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -85,6 +87,7 @@ class HttpClient:
         self._now = now
         self._client = httpx.AsyncClient(
             verify=tls if tls is not None else True,
+            transport=transport,
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

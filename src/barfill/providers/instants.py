@@ -34,7 +34,8 @@ _ZERO = ord("0")
 _DIGITS = [position for position, sign in enumerate(_LAYOUT) if sign.isdigit()]
 _SIGNS = [position for position, sign in enumerate(_LAYOUT) if not sign.isdigit()]
 _SIGN_CODES = np.frombuffer("".join(_LAYOUT[position] for position in _SIGNS).encode(), np.uint8)
-_FACTORS_OF_DIGITS = {10: 1_000_000, 13: 1_000, 16: 1}
+# Until 2001-09-09 each unit has a digit less.
+_FACTORS_OF_DIGITS = {9: 1_000_000, 10: 1_000_000, 12: 1_000, 13: 1_000, 15: 1, 16: 1}
 _NANOSECOND_DIGITS = 19
 
 # New York midnight comes as 04:00Z or 05:00Z by season, from some sources as one of them all year round.

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from barfill.core.refusals import JITTER, Refusals
-from barfill.errors import ProviderError
+from barfill.errors import BarfillError, ProviderError
 
 WINDOW_S = 60.0
 SLACK_S = 0.1
@@ -56,6 +56,12 @@ class Quota(Protocol):
     async def hold_for(self, seconds: float) -> None:
         """The provider says that nothing is left for so long, without a refusal: wait, then go on as before."""
 
+    async def learn(self, per_minute: int) -> None:
+        """The provider tells its limit: the lower one holds, that or the one that was set."""
+
+    async def held_by(self) -> BarfillError | None:
+        """What keeps all requests with this key back for longer than one waits; None where one may be sent soon."""
+
     async def pause_for(self, seconds: float | None, error: ProviderError) -> None:
         """The provider refuses the key for so long, None for good: whoever else asks with it fails at once."""
 
@@ -84,6 +90,7 @@ class SlidingQuota:
         self._clock = clock
         self._sleep = sleep
         self._window_s = window_s
+        self._limit = self._places = requests_per_minute
         self._free_at = deque([clock()] * requests_per_minute)  # in order: answers complete in order of the clock
         self._turnstile = asyncio.Lock()  # first come, first served; only its holder waits for time to pass
         self._changed = asyncio.Event()
@@ -106,7 +113,10 @@ class SlidingQuota:
             yield
             is_success = True
         finally:
-            self._free_at.append(self._clock() + self._window_s)
+            if self._places > self._limit:
+                self._places -= 1
+            else:
+                self._free_at.append(self._clock() + self._window_s)
             if is_probe:
                 self._end_probe(is_success=is_success)
             self._changed.set()
@@ -124,6 +134,17 @@ class SlidingQuota:
     async def hold_for(self, seconds: float) -> None:
         """See `Quota.hold_for`."""
         self._closed_until = max(self._closed_until, self._clock() + min(seconds, HOLD_S_MAX))
+
+    async def learn(self, per_minute: int) -> None:
+        """See `Quota.learn`; places that are free go first, those under way when they come back."""
+        self._limit = min(self._limit, per_minute)
+        while self._places > self._limit and self._free_at:
+            self._free_at.popleft()
+            self._places -= 1
+
+    async def held_by(self) -> BarfillError | None:
+        """See `Quota.held_by`: the client that was refused knows it."""
+        return None
 
     async def pause_for(self, seconds: float | None, error: ProviderError) -> None:
         """See `Quota.pause_for`: there is nobody else, and the client that was refused knows it."""

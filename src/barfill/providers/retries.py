@@ -6,6 +6,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from barfill.errors import (
+    AnswerTooLong,
     BadResponse,
     CredentialsRejected,
     PlanTooSmall,
@@ -16,6 +17,7 @@ from barfill.errors import (
     RequestTooLong,
     StalePageToken,
     SymbolNotOffered,
+    TooOld,
     TooRecent,
 )
 
@@ -41,8 +43,10 @@ RETRIES = MappingProxyType(
         (CredentialsRejected, _ANY_REASON): Retry.NEVER,
         (PlanTooSmall, _ANY_REASON): Retry.NEVER,
         (TooRecent, _ANY_REASON): Retry.NEVER,
+        (TooOld, _ANY_REASON): Retry.NEVER,
         (SymbolNotOffered, _ANY_REASON): Retry.NEVER,
         (RequestTooLong, _ANY_REASON): Retry.NEVER,
+        (AnswerTooLong, _ANY_REASON): Retry.NEVER,
         (StalePageToken, _ANY_REASON): Retry.NEVER,
         (BadResponse, "json"): Retry.ALL,
         (BadResponse, "body"): Retry.ALL,

@@ -124,6 +124,23 @@ def check_symbols(tickers: Collection[str], query: BarsQuery) -> None:
         )
 
 
+def check_variant(what: str, told: object, asked: str) -> None:
+    """
+    Refuses what calls itself something else than what was asked for (Q17, H29); None says nothing.
+
+    Args:
+        what: Such as the feed or the currency.
+
+    Raises:
+        BadResponse: It does (`wrong_variant`).
+    """
+    if told is not None and str(told).lower() != asked.lower():
+        raise BadResponse(
+            f"The answer is of {what} '{excerpt(str(told))}', but '{asked}' was asked for; the page is refused.",
+            reason="wrong_variant",
+        )
+
+
 def check_distinct(tickers: Sequence[str], rows: BarColumns) -> None:
     """
     Refuses the rows of one symbol under two names (H27: a sandbox key answered AAPL for all).

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+import msgspec
 
 from barfill.errors import BadResponse, excerpt
 from barfill.providers.base import HttpResponse
+
+T = TypeVar("T")
 
 
 def strict_json(body: bytes) -> object:
@@ -29,6 +33,20 @@ def strict_json(body: bytes) -> object:
         raise BadResponse(
             f"The answer is no valid JSON ({excerpt(str(error))}). It begins: {shown(body)}", reason="json"
         ) from error
+
+
+def read_json(body: bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
+    """
+    The value in *body* as *decoder* types it.
+
+    Raises:
+        BadResponse: No strict JSON (`json`, `too_large`), or no *what* (`schema`).
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        strict_json(body)  # says what is wrong where it is no JSON at all
+        raise BadResponse(f"The answer is no {what}: {excerpt(str(error))}.", reason="schema") from error
 
 
 def check_is_json(response: HttpResponse) -> None:

@@ -1,10 +1,9 @@
 """
-The vendor's answers: one function per endpoint, and faults applied to what it gives.
+A vendor's answers, and the faults applied to them.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -12,44 +11,18 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from barfill.simulate import reference
 from barfill.simulate.clock import MovableClock
 from barfill.simulate.faults.catalogue import Fault, Occasion
 from barfill.simulate.faults.script import FaultScript
-from barfill.simulate.pages import Market, make_page
-from barfill.simulate.queries import BarsQuery, Entitlement, parse_query
-from barfill.simulate.replies import Reply, compressed
-from barfill.simulate.sessions import HOUR_NS, MINUTE_NS, NEW_YORK, from_ns
-from barfill.simulate.wire import Page, Refusal, encode_json, encode_page, page_document
+from barfill.simulate.queries import BarsQuery, Page, Refusal
+from barfill.simulate.replies import Reply, compressed, reply_of
+from barfill.simulate.vendor import Asked, Vendor
 
 #: Of bodies; what is kept compressed beside them comes to about a third more.
 _CACHE_BYTES = 160_000_000
-#: Pages that end this long before what is visible cannot change any more.
-_SETTLED_AFTER_NS = 400 * 24 * HOUR_NS
-
 
 #: What a page fault stumbles over where an earlier one has been.
 _SPOILED_ALREADY = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request as the endpoints see it: which one, its parameters, a symbol in the path, whether gzip is taken."""
-
-    endpoint: str
-    params: Mapping[str, str]
-    path_symbol: str | None = None
-    accepts_gzip: bool = False
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        if self.path_symbol is not None:
-            return (self.path_symbol,)
-        return tuple(name for name in self.params.get("symbols", "").split(",") if name)
-
-    @property
-    def is_for_bars(self) -> bool:
-        return self.endpoint in {"bars", "symbol_bars"}
 
 
 @dataclass(slots=True)
@@ -87,30 +60,43 @@ class _BodyCache:
 
 
 class Answers:
-    """What the vendor would answer now. Pages are made in *pool*, off the event loop."""
+    """What one vendor would answer now. Pages are made in *pool*, off the event loop."""
 
-    def __init__(self, market: Market, clock: MovableClock, pool: Executor, *, is_free: bool) -> None:
-        self._market = market
+    def __init__(self, vendor: Vendor, clock: MovableClock, pool: Executor) -> None:
+        self._vendor = vendor
         self._clock = clock
         self._pool = pool
-        self._is_free = is_free
         self._cache = _BodyCache()
 
     def now_ns(self) -> int:
         return self._clock.now_ns()
 
+    def query(self, asked: Asked) -> BarsQuery | None:
+        """The query that a request for bars makes; None where it is another one, or refused."""
+        if asked.endpoint not in self._vendor.bars_endpoints:
+            return None
+        try:
+            return self._vendor.query(asked)
+        except Refusal:
+            return None
+
     def page(self, query: BarsQuery) -> Page:
         """The true page of a query."""
-        return make_page(self._market, query, self._plan.visible_ns(query.feed))
+        return self._vendor.page(query)
 
     async def reply(self, asked: Asked, script: FaultScript) -> tuple[Reply, str | None]:
         """The reply to a request, spoiled by the faults that fire on it, and their ids."""
         page_faults: list[tuple[Fault, Occasion]] = []
         last: tuple[Fault, Occasion] | None = None
-        for fault, occasion in script.firing(asked.endpoint, asked.params, asked.symbols, self):
-            if fault.stage == "page" and asked.is_for_bars:
+        spoiled_at = {
+            "page": self._vendor.bars_endpoints,
+            "events": self._vendor.events_endpoints,
+            "calendar": self._vendor.calendar_endpoints,
+        }
+        for fault, occasion in script.firing(self._vendor, asked, self):
+            if fault.stage in spoiled_at and asked.endpoint in spoiled_at[fault.stage]:
                 page_faults.append((fault, occasion))
-            elif fault.stage == "page":
+            elif fault.stage in spoiled_at:
                 occasion.decline()
             elif fault.stage == "reply":
                 instead = fault.act(occasion)
@@ -121,65 +107,58 @@ class Answers:
                 last = (fault, occasion)
             else:
                 occasion.decline()
-        reply = await self._plain(asked, page_faults, None if last is None else last[1])
+        plain = await self._plain(asked, page_faults, None if last is None else last[1])
+        reply = self._vendor.dressed(asked, plain)
         if last is not None:
             reply = last[0].act(last[1], reply)
         names = [fault.id for fault, _ in page_faults] + ([last[0].id] if last is not None else [])
         return reply, "+".join(names) or None
 
     async def _plain(self, asked: Asked, faults: list[tuple[Fault, Occasion]], wire_occasion: Occasion | None) -> Reply:
+        loop = asyncio.get_running_loop()
         try:
-            if not asked.is_for_bars:
-                return Reply(200, encode_json(self._reference(asked)))
-            query = parse_query(asked.params, asked.path_symbol, self._market.listings, self._plan)
+            if asked.endpoint not in self._vendor.bars_endpoints:
+                found = await loop.run_in_executor(self._pool, self._vendor.lookup, asked)
+                return reply_of(200, _spoiled(found, faults))
+            query = self._vendor.query(asked)
         except Refusal as refusal:
-            return Reply(refusal.status, encode_json(refusal.document))
+            return reply_of(refusal.status, refusal.document)
         for occasion in [*(occasion for _, occasion in faults), *([wire_occasion] if wire_occasion else [])]:
             occasion.query = query
-        loop = asyncio.get_running_loop()
         if not faults:
             make = partial(self._encoded, query, with_gzip=asked.accepts_gzip)
             encoded = await loop.run_in_executor(self._pool, make)
             return Reply(200, encoded.body, zipped=encoded.zipped)
-        return await loop.run_in_executor(self._pool, self._spoiled, query, faults)
-
-    @property
-    def _plan(self) -> Entitlement:
-        return Entitlement(self._is_free, self._clock.now_ns())
+        return await loop.run_in_executor(self._pool, self._spoiled_page, query, faults, wire_occasion)
 
     def _encoded(self, query: BarsQuery, *, with_gzip: bool) -> _Encoded:
-        visible_ns = self._plan.visible_ns(query.feed)
-        # Bars appear minute by minute, so within a minute equal queries have equal answers.
-        is_settled = query.end_ns < visible_ns - _SETTLED_AFTER_NS
-        key = (query, 0 if is_settled else visible_ns // MINUTE_NS)
+        key = (query, self._vendor.freshness(query))
         found = self._cache.get(key)
         if found is None:
-            found = _Encoded(encode_page(make_page(self._market, query, visible_ns)))
+            found = _Encoded(self._vendor.dialect.encode(query, self.page(query)))
             self._cache.put(key, found)
         if with_gzip and found.zipped is None:
             found.zipped = compressed(found.body)
         return found
 
-    def _spoiled(self, query: BarsQuery, faults: list[tuple[Fault, Occasion]]) -> Reply:
-        document: dict[str, Any] = page_document(self.page(query))
-        for number, (fault, occasion) in enumerate(faults):
-            if number == 0:
-                document = fault.act(occasion, document)
-                continue
-            try:
-                document = fault.act(occasion, deepcopy(document))
-            except _SPOILED_ALREADY:
-                # The faults before it left nothing that it can spoil: stamps that are numbers, rows without a close.
-                occasion.decline()
-        return Reply(200, encode_json(document))
+    def _spoiled_page(
+        self, query: BarsQuery, faults: list[tuple[Fault, Occasion]], wire_occasion: Occasion | None
+    ) -> Reply:
+        document = _spoiled(self._vendor.dialect.document(query, self.page(query)), faults)
+        if wire_occasion is not None:
+            wire_occasion.spoiled = document
+        return Reply(200, self._vendor.dialect.written(query, document))
 
-    def _reference(self, asked: Asked) -> Any:
-        listings = self._market.listings
-        today = from_ns(self._clock.now_ns()).astimezone(NEW_YORK).date()
-        if asked.endpoint == "assets":
-            return reference.assets(listings, asked.params, today)
-        if asked.endpoint == "asset":
-            return reference.one_asset(listings, asked.path_symbol or "", today)
-        if asked.endpoint == "calendar":
-            return reference.calendar(asked.params)
-        return reference.clock(self._clock.now_ns())
+
+def _spoiled(document: Any, faults: list[tuple[Fault, Occasion]]) -> Any:
+    """The document after all *faults*, in their order."""
+    for number, (fault, occasion) in enumerate(faults):
+        if number == 0:
+            document = fault.act(occasion, document)
+            continue
+        try:
+            document = fault.act(occasion, deepcopy(document))
+        except _SPOILED_ALREADY:
+            # The faults before it left nothing that it can spoil: stamps that are numbers, rows without a close.
+            occasion.decline()
+    return document

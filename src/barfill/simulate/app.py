@@ -3,7 +3,8 @@ The web application: routes, keys, the request limit, the request log and the co
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -11,43 +12,40 @@ import msgspec
 from aiohttp import web
 
 from barfill.errors import InvalidInput
-from barfill.simulate.answers import Answers, Asked
+from barfill.simulate.answers import Answers
 from barfill.simulate.clock import MovableClock
 from barfill.simulate.faults.script import FaultScript
-from barfill.simulate.ledger import Allowance, Ledger, Request
-from barfill.simulate.replies import Reply, accepts_gzip, send_reply
-from barfill.simulate.wire import encode_json
+from barfill.simulate.json_text import encode_json
+from barfill.simulate.ledger import Ledger, Request
+from barfill.simulate.limits import Allowance
+from barfill.simulate.replies import Reply, accepts_gzip, reply_of, send_reply
+from barfill.simulate.vendor import Asked, Route, Throttling, Vendor
 
 REQUEST_LINE_BYTES_MAX = 8192
-#: Path, endpoint's name, and the vendor's host that has it.
-ALPACA_ROUTES = (
-    ("/alpaca/v2/stocks/bars", "bars", "data"),
-    ("/alpaca/v2/stocks/{symbol}/bars", "symbol_bars", "data"),
-    ("/alpaca/v2/assets", "assets", "trading"),
-    ("/alpaca/v2/assets/{symbol}", "asset", "trading"),
-    ("/alpaca/v2/calendar", "calendar", "trading"),
-    ("/alpaca/v2/clock", "clock", "trading"),
-)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Floor(Protocol):
     """The parts of an exchange that requests meet."""
 
-    answers: Answers
     clock: MovableClock
     ledger: Ledger
     script: FaultScript
-    wrong_key_status: int
+
+    @property
+    def counters(self) -> Sequence[tuple[Vendor, Answers]]:
+        """Each vendor with what answers for it."""
 
     def set_faults(self, lines: list[dict[str, Any]]) -> None: ...
 
 
 def make_app(floor: Floor) -> web.Application:
-    """The application that serves *floor*."""
+    """The application that serves *floor*: each vendor below its name."""
     app = web.Application(client_max_size=16 * 1024 * 1024)
-    for path, endpoint, host in ALPACA_ROUTES:
-        app.router.add_get(path, _vendor_handler(floor, endpoint, host), allow_head=False)
+    for vendor, answers in floor.counters:
+        for route in vendor.routes:
+            handler = _vendor_handler(floor, vendor, answers, route)
+            app.router.add_get(f"/{vendor.name}{route.path}", handler, allow_head=False)
     controls = _Controls(floor)
     app.router.add_get("/simulate/healthz", controls.health)
     app.router.add_get("/simulate/requests", controls.requests)
@@ -57,53 +55,59 @@ def make_app(floor: Floor) -> web.Application:
     return app
 
 
-def _vendor_handler(floor: Floor, endpoint: str, host: str) -> _Handler:
+def _vendor_handler(floor: Floor, vendor: Vendor, answers: Answers, route: Route) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         at_s = time.time()
-        key = request.headers.get("APCA-API-KEY-ID", "")
-        allowance = floor.ledger.limit_of(host, key).take(at_s)
+        asked = Asked(
+            route.endpoint,
+            request.path.removeprefix(f"/{vendor.name}"),
+            request.match_info,
+            request.query,
+            request.headers,
+            accepts_gzip(request),
+        )
+        limit = floor.ledger.limit_of(vendor.name, route.host, vendor.key_of(asked))
+        allowance = limit.take(at_s, route.cost)
+        asked = replace(asked, allowance=allowance)
         fault: str | None = None
-        reply = _refused(request, floor, host, allowance)
+        reply = _refused(request, vendor, asked, allowance)
         if reply is None:
-            asked = Asked(endpoint, request.query, request.match_info.get("symbol"), accepts_gzip(request))
-            reply, fault = await floor.answers.reply(asked, floor.script)
+            reply, fault = await answers.reply(asked, floor.script)
         # An empty value is a fault's way of leaving a header out.
-        reply.headers = {name: text for name, text in {**allowance.headers(), **reply.headers}.items() if text}
+        reply.headers = {
+            name: text for name, text in {**vendor.limit_headers(allowance), **reply.headers}.items() if text
+        }
         status = reply.status if reply.send is None else 0
-        floor.ledger.record(Request(at_s, endpoint, request.path, dict(request.query), status, fault))
+        floor.ledger.record(
+            Request(at_s, route.endpoint, request.path, dict(request.query), status, fault, vendor.name)
+        )
         return await send_reply(request, reply)
 
     return handle
 
 
-def _refused(request: web.Request, floor: Floor, host: str, allowance: Allowance) -> Reply | None:
+def _refused(request: web.Request, vendor: Vendor, asked: Asked, allowance: Allowance) -> Reply | None:
     """The reply to a request that gets no further than the gate."""
     if len(request.raw_path) + len(request.method) + len(" HTTP/1.1 ") > REQUEST_LINE_BYTES_MAX:
         body = b"<html><head><title>414 Request-URI Too Large</title></head></html>"
         return Reply(414, body, "text/html")
+    if not allowance.is_allowed and isinstance(vendor, Throttling):
+        return vendor.over_limit(asked, allowance)
     if not allowance.is_allowed:
-        return Reply(429, encode_json(too_many(host)))
-    key, secret = (request.headers.get(name, "") for name in ("APCA-API-KEY-ID", "APCA-API-SECRET-KEY"))
-    if not key or not secret:
-        return Reply(401, b'{"message":"unauthorized."}')
-    if "wrong" in {key, secret}:
-        message = "forbidden." if floor.wrong_key_status == 403 else "unauthorized."  # noqa: PLR2004
-        return Reply(floor.wrong_key_status, encode_json({"message": message}))
-    return None
-
-
-def too_many(host: str) -> dict[str, Any]:
-    """The body of a 429: the two hosts word it differently."""
-    if host == "trading":
-        return {"code": 42910000, "message": "rate limit exceeded"}
-    return {"message": "too many requests."}
+        return reply_of(429, vendor.dialect.too_many(asked.endpoint, allowance.resets_at_s))
+    return vendor.key_refusal(asked)
 
 
 def _unknown_handler(floor: Floor) -> _Handler:
+    by_prefix = {f"/{vendor.name}/": vendor for vendor, _ in floor.counters}
+    first, _ = floor.counters[0]
+
     async def handle(request: web.Request) -> web.StreamResponse:
         at_s = time.time()
-        floor.ledger.record(Request(at_s, "unknown", request.path, dict(request.query), 404))
-        return await send_reply(request, Reply(404, b'{"message":"Not Found"}'))
+        found = (vendor for prefix, vendor in by_prefix.items() if request.path.startswith(prefix))
+        vendor = next(found, first)
+        floor.ledger.record(Request(at_s, "unknown", request.path, dict(request.query), 404, vendor=vendor.name))
+        return await send_reply(request, vendor.unknown_path())
 
     return handle
 

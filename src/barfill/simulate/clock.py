@@ -5,7 +5,7 @@ The exchange's clock: real time, shifted or stopped by whoever tests.
 import time
 from datetime import datetime
 
-from barfill.simulate.sessions import SECOND_NS, from_ns, to_ns
+from barfill.simulate.market.sessions import SECOND_NS, from_ns, to_ns
 
 
 class MovableClock:

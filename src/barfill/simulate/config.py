@@ -9,7 +9,9 @@ from typing import Any
 
 from barfill.errors import InvalidInput
 
-PLANS = {"free": 200, "paid": 10_000}
+PLANS = ("free", "paid")
+NEXT_URL_HOSTS = ("own", "vendor")
+CRYPTO_DAYS = ("utc", "chicago")
 _PORT_MAX = 65_535
 
 
@@ -23,19 +25,24 @@ class ExchangeConfig:
         host: Address to listen on.
         seed: Of the synthetic market and of faults with a rate.
         symbols: How many symbols the synthetic market has.
+        is_eventful: Those beyond the named fifty are halted, thin, newly listed, delisted or renamed, by chance: see
+            market/eventful.py.
         replay: Folder of bar files to serve instead of the synthetic market.
-        requests_per_minute: Allowed per key and sliding minute; None is what the plan allows (free 200, paid 10,000).
-        plan: "free" (SIP 15 minutes late) or "paid".
+        requests_per_minute: Allowed per vendor, key and minute; None is what the vendor's plan allows.
+        plan: "free" or "paid": what that means is the vendor's business, see docs/simulate.md.
         faults: Lines of a fault script, see barfill.simulate.faults.
         start_clock: Where the clock starts; None is the real time.
         clock_is_frozen: The clock stands still until it is set or advanced.
-        wrong_key_status: What a wrong key is answered with: 401 or 403 (sources disagree).
+        next_url_host: Whose host Massive's next_url names: "own", this exchange's, or "vendor".
+        crypto_days: When days of crypto at Alpaca begin: "utc", or "chicago": before 2025-07 at midnight in Chicago.
+        wrong_key_status: What Alpaca answers a wrong key with: 401 or 403 (sources disagree).
     """
 
     port: int = 8900
     host: str = "127.0.0.1"
     seed: int = 1
     symbols: int = 50
+    is_eventful: bool = False
     replay: Path | None = None
     requests_per_minute: int | None = None
     plan: str = "free"
@@ -43,6 +50,8 @@ class ExchangeConfig:
     start_clock: datetime | None = None
     clock_is_frozen: bool = False
     wrong_key_status: int = 401
+    next_url_host: str = "own"
+    crypto_days: str = "utc"
 
     def __post_init__(self) -> None:
         if self.plan not in PLANS:
@@ -57,7 +66,7 @@ class ExchangeConfig:
             raise InvalidInput(f"Clock '{self.start_clock}' has no time zone. Write {self.start_clock.isoformat()}Z.")
         if self.wrong_key_status not in {401, 403}:
             raise InvalidInput(f"Status {self.wrong_key_status} is none for a wrong key. Use 401 or 403.")
-
-    @property
-    def allowed_per_minute(self) -> int:
-        return self.requests_per_minute or PLANS[self.plan]
+        if self.next_url_host not in NEXT_URL_HOSTS:
+            raise InvalidInput(f"Host '{self.next_url_host}' is unknown. Use one of {', '.join(NEXT_URL_HOSTS)}.")
+        if self.crypto_days not in CRYPTO_DAYS:
+            raise InvalidInput(f"Crypto days '{self.crypto_days}' are unknown. Use one of {', '.join(CRYPTO_DAYS)}.")

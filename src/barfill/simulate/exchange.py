@@ -3,28 +3,41 @@ The simulated exchange as an object: started and stopped, asked what it knows, t
 """
 
 import errno
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 from aiohttp import web
+from numpy.typing import NDArray
 
 from barfill.errors import InvalidInput
+from barfill.simulate.alpaca.vendor import Alpaca
 from barfill.simulate.answers import Answers
 from barfill.simulate.app import make_app
 from barfill.simulate.clock import MovableClock
 from barfill.simulate.config import ExchangeConfig
+from barfill.simulate.crypto_venues.binance import Binance
+from barfill.simulate.crypto_venues.coinbaseexchange import CoinbaseExchange
+from barfill.simulate.crypto_venues.kraken import Kraken
 from barfill.simulate.faults.script import FaultScript
+from barfill.simulate.finnhub.vendor import Finnhub
 from barfill.simulate.ledger import Ledger, Request
-from barfill.simulate.listings import Listing
-from barfill.simulate.market import SyntheticMarket
-from barfill.simulate.pages import Market, rows_of
-from barfill.simulate.queries import BarsQuery
-from barfill.simulate.replay import ReplayMarket, Served
-from barfill.simulate.sessions import to_ns
-from barfill.simulate.timeframes import named_timeframe
-from barfill.simulate.wire import Page
+from barfill.simulate.market.absence import why_absent
+from barfill.simulate.market.crypto import CryptoMarket
+from barfill.simulate.market.crypto_minutes import LOTS_PER_COIN
+from barfill.simulate.market.listings import Listing
+from barfill.simulate.market.replay import ReplayMarket, Served
+from barfill.simulate.market.sessions import to_ns
+from barfill.simulate.market.source import Market, read_rows
+from barfill.simulate.market.synthetic import SyntheticMarket
+from barfill.simulate.market.timeframes import named_timeframe
+from barfill.simulate.market.wanted import Wanted
+from barfill.simulate.massive.vendor import Massive
+from barfill.simulate.tradier.vendor import Tradier
+from barfill.simulate.vendor import Vendor
 
 _THREADS = 2
 _REQUEST_BYTES_MAX = 1_000_000
@@ -42,16 +55,36 @@ class SimulatedExchange:
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         self.config = config or ExchangeConfig()
         self.clock = MovableClock(self.config.start_clock, frozen=self.config.clock_is_frozen)
-        self.ledger = Ledger(self.config.allowed_per_minute)
         self.script = FaultScript(self.config.faults, self.config.seed)
-        self.wrong_key_status = self.config.wrong_key_status
         self.messages: list[str] = []
         self.served: list[Served] = []
         self._market = self._make_market()
+        # Files hold no crypto yet, and invented bars never stand beside replayed ones.
+        self._crypto = CryptoMarket(self.config.seed, is_open=self.config.replay is None)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulate")
-        self.answers = Answers(self._market, self.clock, self._pool, is_free=self.config.plan == "free")
+        vendors: list[Vendor] = [
+            Alpaca(self._market, self._crypto, self.clock, self.config),
+            Massive(self._market, self._crypto, self.clock, self.config, lambda: self.url),
+            Tradier(self._market, self.clock, self.config),
+            Finnhub(self._market, self.clock, self.config),
+            Binance(self._crypto, self.clock, self.config),
+            CoinbaseExchange(self._crypto, self.clock, self.config),
+            Kraken(self._crypto, self.clock, self.config),
+        ]
+        self.ledger = Ledger(
+            {vendor.name: vendor.requests_per_minute for vendor in vendors},
+            {vendor.name: vendor.new_limit for vendor in vendors},
+        )
+        self._counters: list[tuple[Vendor, Answers]] = [
+            (vendor, Answers(vendor, self.clock, self._pool)) for vendor in vendors
+        ]
         self._runner: web.AppRunner | None = None
         self._url: str | None = None
+
+    @property
+    def counters(self) -> Sequence[tuple[Vendor, Answers]]:
+        """Each vendor with what answers for it."""
+        return self._counters
 
     @property
     def url(self) -> str:
@@ -64,6 +97,25 @@ class SimulatedExchange:
     def alpaca_url(self) -> str:
         """The base URL to give to a client of Alpaca, for both the data and the trading host."""
         return f"{self.url}/alpaca"
+
+    @property
+    def massive_url(self) -> str:
+        """The base URL to give to a client of Massive."""
+        return f"{self.url}/massive"
+
+    def venue_url(self, venue: str) -> str:
+        """The base URL to give to a client of a crypto venue: binance, coinbaseexchange or kraken."""
+        return f"{self.url}/{venue}"
+
+    @property
+    def tradier_url(self) -> str:
+        """The base URL to give to a client of Tradier, above /v1 and /beta."""
+        return f"{self.url}/tradier"
+
+    @property
+    def finnhub_url(self) -> str:
+        """The base URL to give to a client of Finnhub, above /api/v1."""
+        return f"{self.url}/finnhub"
 
     @property
     def requests(self) -> list[Request]:
@@ -111,10 +163,6 @@ class SimulatedExchange:
         """Replace the fault script; counts start anew."""
         self.script = FaultScript(lines, self.config.seed)
 
-    def page(self, query: BarsQuery) -> Page:
-        """The true page of a query."""
-        return self.answers.page(query)
-
     def truth(
         self,
         symbol: str,
@@ -130,35 +178,65 @@ class SimulatedExchange:
 
         Args:
             timeframe: As the vendor writes it or by its stored name: 1Min or m1.
+            adjustment: raw, split, dividend or all.
 
         Returns:
             ts (datetime, UTC, the vendor's key), open, high, low, close, volume, trades, vwap. As the vendor has them:
             extended hours included, hours on the clock, days at New York midnight.
         """
+        wanted = self._wanted(timeframe, start, end, feed)
+        adjust = ("split", "dividend") if adjustment == "all" else (adjustment,)
+        return read_rows(self._market, symbol, wanted, None, adjust=adjust, is_descending=False).to_frame()
+
+    def why_absent(self, symbol: str, timeframe: str, starts: NDArray[np.int64]) -> NDArray[np.str_]:
+        """
+        Why there is no bar of *symbol* at each of *starts*, where there is none: see market/absence.py.
+
+        Args:
+            symbol: A company's newest ticker.
+            timeframe: As for *truth*: intraday, or days.
+            starts: Microseconds since 1970 in UTC, ascending, as *truth* keys its bars; shape (n,).
+
+        Returns:
+            traded, closed, before_listing, after_delisting, halted or no_trade, shape (n,).
+        """
+        wanted = self._wanted(timeframe, None, None, "sip")
+        return why_absent(self._market, symbol, wanted.timeframe, starts * 1000, wanted.visible_ns)
+
+    def crypto_truth(
+        self, venue: str, symbol: str, timeframe: str, start: datetime | None = None, end: datetime | None = None
+    ) -> pl.DataFrame:
+        """
+        What was traded of a pair on a venue, as *truth*: without rows of volume 0, the bar under way included.
+
+        Args:
+            venue: binance, coinbaseexchange, kraken, alpaca, or massive: the tape of all.
+            symbol: As ``BTC/USD``.
+
+        Returns:
+            As *truth*, volume in coins; days begin at 00:00 UTC, weeks on Monday.
+        """
+        bars = self._crypto.read(symbol, self._wanted(timeframe, start, end, venue))
+        return bars.to_frame().with_columns(volume=pl.Series(bars.volume / LOTS_PER_COIN))
+
+    def _wanted(self, timeframe: str, start: datetime | None, end: datetime | None, feed: str) -> Wanted:
         known = named_timeframe(timeframe)
         if known is None:
             raise InvalidInput(
                 f"Timeframe '{timeframe}' is unknown. Write 1Min, 15Min, 1Hour, 1Day or m1, m15, h1, d1."
             )
         now_ns = self.clock.now_ns()
-        query = BarsQuery(
-            symbols=(symbol,),
+        return Wanted(
             timeframe=known,
             start_ns=0 if start is None else to_ns(start),
             end_ns=now_ns if end is None else to_ns(end),
-            limit=1,
             feed=feed,
-            is_split_adjusted=adjustment in {"split", "all"},
-            is_descending=False,
-            currency=None,
-            after=None,
-            single=None,
+            visible_ns=now_ns,
         )
-        return rows_of(self._market, query, symbol, now_ns).to_frame()
 
     def _make_market(self) -> Market:
         if self.config.replay is None:
-            return SyntheticMarket(self.config.seed, self.config.symbols)
+            return SyntheticMarket(self.config.seed, self.config.symbols, is_eventful=self.config.is_eventful)
         market = ReplayMarket(self.config.replay)
         self.messages += market.messages
         self.served += market.served

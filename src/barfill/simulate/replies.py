@@ -5,11 +5,15 @@ A reply on its way to the client, and how it is put on the wire.
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
+from barfill.simulate.json_text import encode_json
+
 GZIP_FROM_BYTES = 256
 JSON_TYPE = "application/json; charset=utf-8"
+TEXT_TYPE = "text/plain; charset=utf-8"
 _GZIP_LEVEL = 1
 _GZIP_WINDOW = 31
 
@@ -28,6 +32,12 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     zipped: bytes | None = None
     send: "Callable[[web.Request, Reply], Awaitable[web.StreamResponse]] | None" = None
+
+
+def reply_of(status: int, said: Any, headers: dict[str, str] | None = None) -> Reply:
+    """The reply that says *said*: a str as plain text, everything else as JSON."""
+    body, kind = (said.encode(), TEXT_TYPE) if isinstance(said, str) else (encode_json(said), JSON_TYPE)
+    return Reply(status, body, kind, dict(headers or {}))
 
 
 def accepts_gzip(request: web.Request) -> bool:

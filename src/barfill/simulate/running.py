@@ -8,10 +8,12 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from threading import Event, Thread
+from typing import Any
 
 from barfill.simulate.config import ExchangeConfig
 from barfill.simulate.exchange import SimulatedExchange
-from barfill.simulate.replay import Served
+from barfill.simulate.faults.catalogue import CRYPTO_VENUES
+from barfill.simulate.market.replay import Served
 
 _START_S = 30.0
 _SERIES = re.compile(r"another file holds \S+ \S+")
@@ -77,6 +79,14 @@ async def serve(
     announce(f"export ALPACA_BASE_URL={exchange.alpaca_url}")
     announce("export ALPACA_API_KEY=sim-key")
     announce("export ALPACA_API_SECRET=sim-secret")
+    announce(f"export MASSIVE_BASE_URL={exchange.massive_url}")
+    announce("export MASSIVE_API_KEY=sim-key")
+    announce(f"export TRADIER_BASE_URL={exchange.tradier_url}")
+    announce("export TRADIER_API_TOKEN=sim-key")
+    announce(f"export FINNHUB_BASE_URL={exchange.finnhub_url}")
+    announce("export FINNHUB_API_KEY=sim-key")
+    for venue in CRYPTO_VENUES if config.replay is None else ():
+        announce(f"export {venue.upper()}_BASE_URL={exchange.venue_url(venue)}")
     if show_served is not None:
         show_served(exchange.served)
     stopped = asyncio.Event()
@@ -108,9 +118,13 @@ def _left_out(messages: Sequence[str], named_max: int) -> list[str]:
 def _counts(exchange: SimulatedExchange) -> list[str]:
     summary = exchange.ledger.summary()
     lines = [f"# {summary['total']} requests"]
-    for endpoint, statuses in summary["by_endpoint"].items():
-        told = ", ".join(f"{count} x {status}" for status, count in statuses.items())
-        lines.append(f"#   {endpoint}: {told}")
-    fullest, limit = summary["max_in_any_60s"], summary["requests_per_minute"]
-    lines.append(f"# at most {fullest} in any 60 s, {limit} allowed")
+    vendors: dict[str, Any] = summary["by_vendor"]
+    for vendor, asked in vendors.items():
+        # Of one vendor alone its name would say nothing.
+        name = f"{vendor} " if len(vendors) > 1 else ""
+        for endpoint, statuses in asked["by_endpoint"].items():
+            told = ", ".join(f"{count} x {status}" for status, count in statuses.items())
+            lines.append(f"#   {name}{endpoint}: {told}")
+        fullest, limit = asked["max_in_any_60s"], asked["requests_per_minute"]
+        lines.append(f"# {name}at most {fullest} in any 60 s, {limit} allowed")
     return lines

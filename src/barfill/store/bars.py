@@ -40,23 +40,63 @@ class Written:
         inserted: By symbol id, how many rows are new.
         changed: How many stored rows have new values.
         refused: Which rows the database would not take, positions in the write's rows; with its words.
+        touched: Which rows are new, or replace others; bool (n,).
         met_foreign_rows: Another program wrote into these series, so that their counters must be counted anew.
     """
 
     inserted: Mapping[int, int]
     changed: int
     refused: Mapping[int, str]
+    touched: NDArray[np.bool_]
     met_foreign_rows: bool = False
 
 
 def read_bars(conn: psycopg.Connection[TupleRow], symbol_id: int, timeframe: Timeframe, wanted: Range) -> BarColumns:
     """The stored bars of one series that start in *wanted*, in time order; `symbol` is 0 in all rows."""
-    stored = read_stored(
-        conn,
-        SQL["read_bars"],
-        {"symbol_id": symbol_id, "timeframe": timeframe.value, "start": wanted.start, "end": wanted.end},
-    )
+    stored = read_rows(conn, symbol_id, timeframe, wanted)
     return as_columns(stored, np.zeros(len(stored), np.int32))
+
+
+def read_rows(
+    conn: psycopg.Connection[TupleRow],
+    symbol_id: int,
+    timeframe: Timeframe,
+    wanted: Range,
+    *,
+    as_of: datetime | None = None,
+) -> StoredRows:
+    """
+    The bars of one series that start in *wanted*, in time order, with whether each is final.
+
+    Args:
+        as_of: As they were stored at this instant of the database's clock; None reads what is stored now.
+    """
+    parameters = {"symbol_id": symbol_id, "timeframe": timeframe.value, "start": wanted.start, "end": wanted.end}
+    if as_of is None:
+        return read_stored(conn, SQL["read_bars"], parameters)
+    return read_stored(conn, SQL["read_bars_as_of"], {**parameters, "as_of": as_of})
+
+
+def begin_change(conn: psycopg.Connection[TupleRow], reason: str, run_id: int | None = None) -> datetime:
+    """
+    Says why the rest of the transaction changes bars, which is kept with the values that it replaces.
+
+    Callers hold the locks of the series, and give bars that are new this instant as `created_at`.
+
+    Returns:
+        The instant from which the changes count, by the database's clock, UTC; the same for all of a transaction.
+    """
+    row = conn.execute(SQL["begin_change"], {"reason": reason, "run_id": run_id}).fetchone()
+    assert row is not None
+    return from_us(row[0])
+
+
+def read_origins(
+    conn: psycopg.Connection[TupleRow], symbol_id: int, timeframe: Timeframe, wanted: Range
+) -> list[tuple[datetime, str]]:
+    """Who the stored bars in *wanted* are from: the start of each stretch from one provider, and its name."""
+    parameters = {"symbol_id": symbol_id, "timeframe": timeframe.value, "start": wanted.start, "end": wanted.end}
+    return conn.execute(SQL["read_origins"], parameters).fetchall()
 
 
 def stored_starts(
@@ -72,25 +112,34 @@ def stored_starts(
 
 
 def write_bars(
-    conn: psycopg.Connection[TupleRow], write: SeriesWrite, stored_bounds: Mapping[int, tuple[int, int]]
+    conn: psycopg.Connection[TupleRow],
+    write: SeriesWrite,
+    stored_bounds: Mapping[int, tuple[int, int]],
+    *,
+    why: str = "",
 ) -> Written:
     """
     Puts the rows of *write* in place, within the caller's transaction.
 
     Args:
         stored_bounds: By symbol id, the first and the last start stored, microseconds; absent where nothing is.
+        why: The reason of changes to stored bars, where that is no correction and no derived bar made anew.
 
     Raises:
         SeriesConflict: A row is of another feed or basis than its series' policy.
     """
     if len(write.rows) == 0:
-        return Written({}, 0, {})
+        return Written({}, 0, {}, np.zeros(0, np.bool_))
     rows = write.rows.with_symbols(write.symbol_ids)
     is_new, is_changed = _compare(conn, write, rows, stored_bounds)
     crash_point("k6")
+    usual = "derived" if write.run_id is None else "corrected"
+    changed_at = begin_change(conn, why or usual, write.run_id)
     refused: dict[int, str] = {}
     try:
-        refused = _isolated(conn, np.flatnonzero(is_new), lambda chosen: _copy_new(conn, write, rows.take(chosen)))
+        refused = _isolated(
+            conn, np.flatnonzero(is_new), lambda chosen: _copy_new(conn, write, rows.take(chosen), changed_at)
+        )
         met_foreign_rows = False
     except psycopg.errors.UniqueViolation:
         # Rows that are not in the series' counters: somebody wrote into the table past barfill.
@@ -98,13 +147,15 @@ def write_bars(
     is_new[list(refused)] = False
     upserted: list[tuple[int, int, int]] = []
     refused |= _isolated(
-        conn, np.flatnonzero(is_changed), lambda chosen: upserted.extend(_upsert(conn, write, rows.take(chosen)))
+        conn,
+        np.flatnonzero(is_changed),
+        lambda chosen: upserted.extend(_upsert(conn, write, rows.take(chosen), changed_at)),
     )
     crash_point("k8")
     inserted = dict(zip(*(part.tolist() for part in np.unique(rows.symbol[is_new], return_counts=True)), strict=True))
     for symbol_id, new, _ in upserted:
         inserted[symbol_id] = inserted.get(symbol_id, 0) + new
-    return Written(inserted, sum(changed for _, _, changed in upserted), refused, met_foreign_rows)
+    return Written(inserted, sum(changed for _, _, changed in upserted), refused, is_new | is_changed, met_foreign_rows)
 
 
 def _compare(
@@ -194,7 +245,7 @@ def _isolated(
     return _isolated(conn, chosen[:half], put) | _isolated(conn, chosen[half:], put)
 
 
-def _copy_new(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarColumns) -> None:
+def _copy_new(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarColumns, changed_at: datetime) -> None:
     constants: dict[str, str | bool | datetime] = {
         "timeframe": write.timeframe.value,
         "provider": write.provider,
@@ -202,12 +253,15 @@ def _copy_new(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarC
         "is_intraday": write.timeframe.is_intraday,
         "data_status": write.data_status,
         "fetched_at": write.fetched_at,
+        "created_at": changed_at,
     }
     copy_bars(conn, "ohlc_bars", rows, constants)
 
 
-def _upsert(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarColumns) -> list[tuple[int, int, int]]:
-    """By symbol: its id, rows inserted, rows changed. What a final row replaces becomes a revision."""
+def _upsert(
+    conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarColumns, changed_at: datetime
+) -> list[tuple[int, int, int]]:
+    """By symbol: its id, rows inserted, rows changed."""
     parameters = {
         "timeframe": write.timeframe.value,
         "provider": write.provider,
@@ -216,7 +270,7 @@ def _upsert(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarCol
         "is_intraday": write.timeframe.is_intraday,
         "data_status": write.data_status,
         "fetched_at": write.fetched_at,
-        "run_id": write.run_id,
+        "changed_at": changed_at,
     }
     conn.execute(SQL["create_staging"])
     conn.execute(SQL["empty_staging"])
@@ -227,5 +281,4 @@ def _upsert(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarCol
             f"{refused[0]} bars of {write.provider} are of feed {write.feed!r}, basis {write.basis!r}; "
             "their series hold another. Nothing was written."
         )
-    conn.execute(SQL["keep_revisions"], parameters)
     return conn.execute(SQL["upsert_staged"], parameters).fetchall()

@@ -49,6 +49,46 @@ copy (
     order by ts
 ) to stdout (format binary);
 
+-- name: read_bars_as_of
+-- The same as they were at an instant.
+copy (
+    select
+        symbol_id,
+        ts,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        coalesce(vwap, 'NaN'),
+        coalesce(trade_count, -1),
+        data_status = 'final'
+    from bars_as_of(%(as_of)s)
+    where symbol_id = %(symbol_id)s
+    and timeframe = %(timeframe)s
+    and ts >= %(start)s
+    and ts < %(end)s
+    order by ts
+) to stdout (format binary);
+
+-- name: begin_change
+-- Why the rest of the transaction changes bars, and from which instant on the changes count.
+select (extract(epoch from begin_change(%(reason)s, %(run_id)s)) * 1000000)::bigint;
+
+-- name: read_origins
+-- Where the bars of one series begin to be from another provider than those before them.
+select ts, provider
+from (
+    select ts, provider, lag(provider) over (order by ts) as before
+    from ohlc_bars
+    where symbol_id = %(symbol_id)s
+    and timeframe = %(timeframe)s
+    and ts >= %(start)s
+    and ts < %(end)s
+) as told
+where before is distinct from provider
+order by ts;
+
 -- name: read_starts
 -- The starts of the stored bars of several symbols, by symbol.
 copy (
@@ -83,44 +123,18 @@ create temporary table if not exists staged_bars (
 -- A second use within one transaction begins anew.
 truncate staged_bars;
 
--- name: keep_revisions
--- What the staged rows are about to replace, where it was final.
-with replaced as (
-    select stored.*
-    from staged_bars as staged
-    join ohlc_bars as stored
-        on stored.symbol_id = staged.symbol_id
-        and stored.timeframe = %(timeframe)s
-        and stored.ts = staged.ts
-    where stored.data_status = 'final'
-    and %(data_status)s = 'final'
-    and (stored.open, stored.high, stored.low, stored.close, stored.volume, stored.vwap, stored.trade_count)
-        is distinct from
-        (staged.open, staged.high, staged.low, staged.close, staged.volume, staged.vwap, staged.trade_count)
-    for update of stored
-)
-insert into bar_revisions (
-    symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count, provider, feed, fetched_at,
-    replaced_at, run_id
-)
-select
-    symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count, provider, feed, fetched_at,
-    clock_timestamp(), %(run_id)s
-from replaced
-order by symbol_id, timeframe, ts;
-
 -- name: upsert_staged
 -- Put the staged rows in place; rows that are the same stay untouched, a live row never replaces a final one, and
--- rows of another feed or basis than the series' policy are left out.
+-- rows of another feed or basis than the series' policy are left out. A trigger keeps what is replaced.
 with written as (
     insert into ohlc_bars as stored (
         symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count,
-        provider, feed, is_intraday, data_status, fetched_at
+        provider, feed, is_intraday, data_status, fetched_at, created_at
     )
     select distinct on (staged.symbol_id, staged.ts)
         staged.symbol_id, %(timeframe)s, staged.ts, staged.open, staged.high, staged.low, staged.close, staged.volume,
         staged.vwap, staged.trade_count,
-        %(provider)s, %(feed)s, %(is_intraday)s, %(data_status)s, %(fetched_at)s
+        %(provider)s, %(feed)s, %(is_intraday)s, %(data_status)s, %(fetched_at)s, %(changed_at)s
     from staged_bars as staged
     join series
         on series.symbol_id = staged.symbol_id
@@ -143,7 +157,7 @@ with written as (
         excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.vwap,
         excluded.trade_count, excluded.data_status
     )
-    returning symbol_id, created_at = now() as is_new  -- its default, which an update leaves alone
+    returning symbol_id, created_at = %(changed_at)s as is_new  -- which an update leaves alone
 )
 select symbol_id, count(*) filter (where is_new), count(*) filter (where not is_new)
 from written

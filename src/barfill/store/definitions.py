@@ -9,8 +9,8 @@ cost no call twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import psycopg
@@ -65,7 +65,6 @@ class DueDefinition:
     """What a planner needs of an enabled definition: the active ones of its symbols as (ticker, id), by ticker."""
 
     id: int
-    job_type: str
     symbol_ids: Mapping[str, int]
     timeframe: Timeframe
     window_days: int
@@ -74,10 +73,17 @@ class DueDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """How many definitions are new, and how many were changed or switched on; the others were so already."""
+    """
+    What became of definitions; those that are in no count were so already.
+
+    Attributes:
+        changed: Given another window or priority, or switched on.
+        replaced: Batches in whose place others have come.
+    """
 
     added: int
     changed: int
+    replaced: int = 0
 
 
 def keep_series(
@@ -133,22 +139,42 @@ def keep_batches(
     batch_size: int = BATCH_SIZE,
     window_days: int = WINDOW_DAYS,
     priority: int = PRIORITY,
+    watchlist: str | None = None,
 ) -> Defined:
     """
     Makes a definition of each batch of symbols at each timeframe, or changes the one that holds the same symbols.
 
+    They replace the batches that were made of *watchlist* before, and those of no watchlist that hold no other symbols.
+
+    Args:
+        watchlist: The name of the one whose members *tickers* are.
+
     Raises:
         SymbolNotFound: A ticker is not on record; nothing was changed.
     """
-    batches = split_batches(_known(conn, tickers), batch_size)
+    symbols = _known(conn, tickers)
+    batches = split_batches(symbols, batch_size)
     parameters = {
         "batches": json.dumps(batches),
         "timeframes": _names(timeframes),
         "window_days": window_days,
         "priority": priority,
         "total_batches": len(batches),
+        "watchlist": watchlist,
+        "symbols": symbols,
     }
-    return _defined(conn.execute(SQL["keep_batches"], parameters))
+    with conn.transaction():
+        done = _defined(conn.execute(SQL["keep_batches"], parameters))
+        replaced = conn.execute(SQL["remove_replaced"], parameters).rowcount
+    return replace(done, replaced=replaced)
+
+
+def overlapping_batches(
+    conn: psycopg.Connection[TupleRow], tickers: Iterable[str], timeframes: Iterable[Timeframe]
+) -> list[int]:
+    """The ids of batches of no watchlist that hold some of these symbols, and others."""
+    parameters = {"symbols": list(tickers), "timeframes": _names(timeframes)}
+    return [row[0] for row in conn.execute(SQL["list_overlapping"], parameters)]
 
 
 def split_batches(tickers: Iterable[str], batch_size: int = BATCH_SIZE) -> list[tuple[str, ...]]:
@@ -236,18 +262,23 @@ def disable_unlisted(conn: psycopg.Connection[TupleRow], symbol_ids: Sequence[in
     return conn.execute(SQL["disable_unlisted"], {"symbol_ids": list(symbol_ids)}).rowcount
 
 
-def due_definitions(conn: psycopg.Connection[TupleRow]) -> list[DueDefinition]:
-    """What is to be kept complete, the most urgent first: all that is enabled and has an active symbol."""
+def due_definitions(conn: psycopg.Connection[TupleRow], tickers: Collection[str] | None = None) -> list[DueDefinition]:
+    """
+    What is to be kept complete, the most urgent first: all that is enabled and has an active symbol.
+
+    Args:
+        tickers: Only of these symbols.
+    """
+    wanted = {"tickers": None if tickers is None else list(tickers)}
     return [
         DueDefinition(
             id=row[0],
-            job_type=row[1],
-            symbol_ids=dict(zip(row[3], row[2], strict=True)),
-            timeframe=Timeframe(row[4]),
-            window_days=row[5],
-            priority=row[6],
+            symbol_ids=dict(zip(row[2], row[1], strict=True)),
+            timeframe=Timeframe(row[3]),
+            window_days=row[4],
+            priority=row[5],
         )
-        for row in conn.execute(SQL["read_due"], binary=True)
+        for row in conn.execute(SQL["read_due"], wanted, binary=True)
     ]
 
 

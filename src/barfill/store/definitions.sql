@@ -27,10 +27,11 @@ returning xmax = 0 as is_new;
 -- name: keep_batches
 -- As keep_series, for batches; the same symbols at the same timeframe are the same batch.
 insert into job_definitions as stored (
-    symbols_array, timeframe, window_days, priority, batch_number, total_batches
+    symbols_array, timeframe, window_days, priority, batch_number, total_batches, watchlist_id
 )
 select
-    batch.symbols, wanted_timeframe.name, %(window_days)s, %(priority)s, batch.number, %(total_batches)s
+    batch.symbols, wanted_timeframe.name, %(window_days)s, %(priority)s, batch.number, %(total_batches)s,
+    (select id from watchlists where name = %(watchlist)s)
 from jsonb_array_elements(%(batches)s::jsonb) with ordinality as batch (symbols, number)
 cross join unnest(%(timeframes)s::text[]) as wanted_timeframe (name)
 order by batch.number, array_position(array['m1', 'm5', 'm15', 'm30', 'h1', 'h4', 'd1', 'w1'], wanted_timeframe.name)
@@ -40,10 +41,38 @@ set
     priority = excluded.priority,
     enabled = true,
     batch_number = excluded.batch_number,
-    total_batches = excluded.total_batches
-where (stored.window_days, stored.priority, stored.enabled, stored.batch_number, stored.total_batches)
-    is distinct from (excluded.window_days, excluded.priority, true, excluded.batch_number, excluded.total_batches)
+    total_batches = excluded.total_batches,
+    watchlist_id = coalesce(excluded.watchlist_id, stored.watchlist_id)
+where (
+    stored.window_days, stored.priority, stored.enabled, stored.batch_number, stored.total_batches, stored.watchlist_id
+) is distinct from (
+    excluded.window_days, excluded.priority, true, excluded.batch_number, excluded.total_batches,
+    coalesce(excluded.watchlist_id, stored.watchlist_id)
+)
 returning xmax = 0 as is_new;
+
+-- name: remove_replaced
+-- The batches in whose place new ones have come: those of the same watchlist, and those of none that hold nothing else.
+delete from job_definitions
+using (select jsonb_agg(symbol) as symbols from unnest(%(symbols)s::text[]) as given (symbol)) as named
+where job_definitions.symbols_array is not null
+and job_definitions.timeframe = any(%(timeframes)s::text[])
+and job_definitions.symbols_array not in (select jsonb_array_elements(%(batches)s::jsonb))
+and case
+    when job_definitions.watchlist_id is null then job_definitions.symbols_array <@ named.symbols
+    else job_definitions.watchlist_id = (select id from watchlists where name = %(watchlist)s)
+end;
+
+-- name: list_overlapping
+-- Batches of no watchlist that hold some of the given symbols, and others.
+select job_definitions.id
+from job_definitions
+cross join (select jsonb_agg(symbol) as symbols from unnest(%(symbols)s::text[]) as given (symbol)) as named
+where job_definitions.symbols_array ?| %(symbols)s::text[]
+and not job_definitions.symbols_array <@ named.symbols
+and job_definitions.timeframe = any(%(timeframes)s::text[])
+and job_definitions.watchlist_id is null
+order by job_definitions.id;
 
 -- name: list_definitions
 -- The most urgent first, each with its newest run; of a single symbol whether it is switched off itself.
@@ -67,9 +96,10 @@ from job_definitions
 left join symbols on symbols.ticker = job_definitions.symbol
 left join lateral (
     select job_runs.id, job_runs.status, job_runs.updated_at
-    from job_runs
-    where job_runs.job_def_id = job_definitions.id
-    order by job_runs.id desc
+    from job_run_definitions
+    join job_runs on job_runs.id = job_run_definitions.run_id
+    where job_run_definitions.job_def_ids @> array[job_definitions.id]
+    order by job_run_definitions.run_id desc
     limit 1
 ) as newest on true
 where (
@@ -116,10 +146,10 @@ and not exists (
 );
 
 -- name: read_due
--- What is to be kept complete, the most urgent first: enabled definitions with those of their symbols that are active.
+-- What is to be kept complete, the most urgent first: enabled definitions with those of their symbols that are active;
+-- null asks for all symbols.
 select
     job_definitions.id,
-    job_definitions.job_type,
     array_agg(symbols.id order by symbols.ticker collate "C"),
     array_agg(symbols.ticker order by symbols.ticker collate "C"),
     job_definitions.timeframe,
@@ -135,5 +165,6 @@ cross join lateral (
 join symbols on symbols.ticker = named.ticker
 where job_definitions.enabled
 and symbols.is_active
+and (%(tickers)s::text[] is null or symbols.ticker = any(%(tickers)s::text[]))
 group by job_definitions.id
 order by job_definitions.priority desc, job_definitions.id;

@@ -7,21 +7,33 @@ attempt and keep when they were first seen, gaps that reach beyond the answered 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Literal
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg.rows import TupleRow
 
 from barfill.core.ranges import Range, Ranges
 from barfill.core.timeframe import Timeframe
+from barfill.store.bars import stored_starts
 from barfill.store.queries import load_queries
-from barfill.store.writes import Expected, GapKind, GapRecord
+from barfill.store.writes import OPEN_KINDS, Asked, Expected, GapKind, GapRecord
 
 SQL = load_queries("gaps")
 
 LIST_MAX = 1_000_000
+FIRST_ANSWERS, LAST_ANSWERS = 2, 8
+"""How many answers are kept of each gap: how it began, and how it stands; `attempts` counts all."""
+
+Stored = Callable[[int, Range], NDArray[np.int64]]
+SettledBy = Literal["rule", "person"]
+Answer = Mapping[str, Any]
+"""`provider`, `feed`, `asked_at`, `run_id`, `request_id` and `outcome`; or `by` and what a person has decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,9 @@ class KnownGap:
         id: None where it is not stored yet.
         attempts: How often it was asked for, and not there.
         first_seen_at, last_checked_at: None means now, by the database's clock.
+        settled_at, settled_by: Since when and by what an open kind is accounted for; None where it is not.
+        asked_of: Of a `missing` one, whose answers lacked it; empty where it was not read.
+        answers: The evidence, oldest first; empty where it was not read.
     """
 
     id: int | None
@@ -46,6 +61,15 @@ class KnownGap:
     next_check_at: datetime | None
     reason: str
     calendar_version: str
+    settled_at: datetime | None = None
+    settled_by: SettledBy | None = None
+    asked_of: Sequence[str] = ()
+    answers: tuple[Answer, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its bars are accounted for."""
+        return self.kind not in OPEN_KINDS or self.settled_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +96,24 @@ def replace_gaps(
     judged: Mapping[int, Ranges],
     gaps: Sequence[GapRecord],
     expected: Expected | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """
     Puts *gaps* on record in place of all that was on record for *judged*; callers hold the locks of the series.
 
     Args:
         judged: By symbol id, the ranges that were answered; the ranges of *gaps* lie inside.
-        expected: Counts the bars of what is left of a trimmed gap; without it the count is cut in proportion.
+        expected: Tells the bars of what is left of a trimmed gap; without it the count is cut in proportion.
+        asked: Who has not had the bars: the evidence. None where nobody was asked.
     """
     known = _overlapping(conn, timeframe, judged)
     if not known and not gaps:
         return
-    changes = gap_changes(known, judged, gaps, expected)
+
+    def stored(symbol_id: int, part: Range) -> NDArray[np.int64]:
+        return stored_starts(conn, [symbol_id], timeframe, part)[symbol_id]
+
+    changes = gap_changes(known, judged, gaps, expected, stored, asked)
     if changes.removed:
         conn.execute(SQL["remove"], {"ids": list(changes.removed)})
     if changes.seen_again:
@@ -98,19 +128,25 @@ def record_failed(
     timeframe: Timeframe,
     gaps: Sequence[GapRecord],
     expected: Expected | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """
     Puts *gaps* on record in a transaction of their own: ranges that were asked for and never answered.
 
     Args:
-        expected: As for `replace_gaps`.
+        expected, asked: As for `replace_gaps`.
     """
     judged: dict[int, Ranges] = {}
     for gap in gaps:
         judged[gap.symbol_id] = judged.get(gap.symbol_id, Ranges()) | gap.range
     with conn.transaction():
-        conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": sorted(judged)})
-        replace_gaps(conn, timeframe, judged, gaps, expected)
+        lock_series(conn, timeframe, sorted(judged))
+        replace_gaps(conn, timeframe, judged, gaps, expected, asked)
+
+
+def lock_series(conn: psycopg.Connection[TupleRow], timeframe: Timeframe, symbol_ids: Sequence[int]) -> None:
+    """Keeps all others from writing the series, until the transaction ends."""
+    conn.execute(SQL["lock_series"], {"timeframe": timeframe.value, "symbol_ids": list(symbol_ids)})
 
 
 def list_gaps(
@@ -121,9 +157,18 @@ def list_gaps(
     kinds: Sequence[GapKind] | None = None,
     due_by: datetime | None = None,
     within: Range | None = None,
+    is_settled: bool | None = None,
+    ids: Sequence[int] | None = None,
     limit: int = LIST_MAX,
 ) -> list[ListedGap]:
-    """Gaps on record by ticker, timeframe and time; `due_by` keeps those that are to be asked for again by then."""
+    """
+    Gaps on record by ticker, timeframe and time, without their evidence.
+
+    Args:
+        due_by: Only those that are to be asked for again by then.
+        within: Only those that touch it.
+        is_settled: Only those that are accounted for, or only those that are not.
+    """
     parameters = {
         "symbol_ids": None if symbol_ids is None else list(symbol_ids),
         "timeframes": None if timeframes is None else [timeframe.value for timeframe in timeframes],
@@ -131,10 +176,19 @@ def list_gaps(
         "due_by": due_by,
         "starts_before": within.end if within else None,
         "ends_after": within.start if within else None,
+        "is_settled": is_settled,
+        "open_kinds": list(OPEN_KINDS),
+        "ids": None if ids is None else list(ids),
         "limit": limit,
     }
     found = conn.execute(SQL["list_gaps"], parameters, binary=True)
     return [ListedGap(ticker=row[3], timeframe=Timeframe(row[2]), gap=_known((*row[:2], *row[4:]))) for row in found]
+
+
+def read_answers(conn: psycopg.Connection[TupleRow], ids: Sequence[int]) -> dict[int, tuple[Answer, ...]]:
+    """The evidence of gaps by their ids: who was asked when, with what answer, oldest first."""
+    found = conn.execute(SQL["read_answers"], {"ids": list(ids)})
+    return {row[0]: tuple(row[1]) for row in found}
 
 
 def gap_changes(
@@ -142,48 +196,103 @@ def gap_changes(
     judged: Mapping[int, Ranges],
     gaps: Sequence[GapRecord],
     expected: Expected | None = None,
+    stored: Stored | None = None,
+    asked: Asked | None = None,
 ) -> GapChanges:
-    """What *gaps* do to the *known* ones, which all touch *judged*: pure, so that it can be tested alone."""
+    """
+    What *gaps* do to the *known* ones, which all touch *judged*: pure, so that it can be tested alone.
+
+    Args:
+        expected, asked: As for `replace_gaps`.
+        stored: The starts of the bars stored in a range, by which what is left of quiet stretches is counted.
+    """
     by_symbol: dict[int, list[KnownGap]] = {}
     for gap in known:
         by_symbol.setdefault(gap.symbol_id, []).append(gap)
     seen_again: list[KnownGap] = []
     added: list[KnownGap] = []
     for record in gaps:
-        new = _with_history(record, by_symbol.get(record.symbol_id, ()))
+        new = _with_history(record, by_symbol.get(record.symbol_id, ()), asked)
         (added if new.id is None else seen_again).append(new)
     kept_ids = {gap.id for gap in seen_again}
     removed = [gap.id for gap in known if gap.id is not None and gap.id not in kept_ids]
     for gap in known:
-        added += _left_of(gap, judged[gap.symbol_id], expected)
+        added += _left_of(gap, judged[gap.symbol_id], expected, stored)
     return GapChanges(removed, seen_again, added)
 
 
-def _with_history(record: GapRecord, known: Sequence[KnownGap]) -> KnownGap:
-    """*record* with the attempts and the first sighting of the known gaps that it overlaps."""
+def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | None) -> KnownGap:
+    """*record* with the attempts, the first sighting and the evidence of the known gaps that it overlaps."""
     earlier = [gap for gap in known if gap.range & record.range is not None]
+    oldest = max(earlier, key=lambda gap: len(gap.answers), default=None)
+    answers = (*(oldest.answers if oldest else ()), *([_answer(record, asked)] if asked else ()))
     same = next((gap for gap in earlier if gap.range == record.range), None)
+    decided = next((gap for gap in earlier if gap.settled_by == "person" and _holds(gap.range, record.range)), None)
+    if decided is not None and record.kind in OPEN_KINDS:  # what a person has said stands, until he takes it back
+        record = replace(record, kind=decided.kind, reason=decided.reason, next_check_at=None)
+        record = replace(record, settled_at=decided.settled_at)
     return KnownGap(
         id=same.id if same else None,
         symbol_id=record.symbol_id,
         range=record.range,
         expected_bars=record.expected_bars,
         kind=record.kind,
-        attempts=1 + max((gap.attempts for gap in earlier), default=0),
+        attempts=max((gap.attempts for gap in earlier), default=0) + _counts_as_asked(record, asked),
         first_seen_at=min((gap.first_seen_at for gap in earlier if gap.first_seen_at), default=None),
         last_checked_at=None,
         next_check_at=record.next_check_at,
         reason=record.reason,
         calendar_version=record.calendar_version,
+        settled_at=_since(record, same),
+        settled_by=None if record.settled_at is None else "person" if decided else "rule",
+        answers=_bounded(answers),
     )
 
 
-def _left_of(gap: KnownGap, judged: Ranges, expected: Expected | None) -> list[KnownGap]:
+def _counts_as_asked(record: GapRecord, asked: Asked | None) -> int:
+    """0 for bars that are gone from the table: no answer has lacked them yet."""
+    return 0 if asked is None and record.kind == "missing" else 1
+
+
+def _since(record: GapRecord, same: KnownGap | None) -> datetime | None:
+    """Since when it is settled: what is so again, has been since before."""
+    if record.settled_at is None or same is None or same.settled_at is None or same.kind != record.kind:
+        return record.settled_at
+    return same.settled_at
+
+
+def _holds(outer: Range, inner: Range) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def _answer(record: GapRecord, asked: Asked) -> Answer:
+    """What *asked* came to, as it is kept."""
+    outcomes = {"failed": record.reason[:200], "not_entitled": record.reason[:200], "quarantined": "a row broke a rule"}
+    return {
+        "provider": asked.provider,
+        "feed": asked.feed,
+        "asked_at": asked.asked_at.isoformat(timespec="seconds"),
+        "run_id": asked.run_id,
+        "request_id": asked.request_id or None,
+        "outcome": outcomes.get(record.kind, "answered, without these bars"),
+    }
+
+
+def _bounded(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    if len(answers) <= FIRST_ANSWERS + LAST_ANSWERS:
+        return answers
+    return (*answers[:FIRST_ANSWERS], *answers[-LAST_ANSWERS:])
+
+
+def _left_of(gap: KnownGap, judged: Ranges, expected: Expected | None, stored: Stored | None) -> list[KnownGap]:
     """The parts of *gap* that the answer did not speak of, with its history."""
     parts = []
     for part in Ranges([gap.range]) - judged:
         if expected is not None:
-            count = expected(gap.symbol_id, part)
+            starts = expected(gap.symbol_id, part)
+            if gap.kind == "no_trade" and stored is not None:  # bars lie between the absent ones
+                starts = np.setdiff1d(starts, stored(gap.symbol_id, part), assume_unique=True)
+            count = len(starts)
         else:
             count = max(1, round(gap.expected_bars * (part.length / gap.range.length)))
         if count > 0:
@@ -201,14 +310,17 @@ def _overlapping(
         "starts": [hull.start for hull in hulls.values() if hull],
         "ends": [hull.end for hull in hulls.values() if hull],
     }
-    found = map(_known, conn.execute(SQL["overlapping"], parameters, binary=True))
-    return [gap for gap in found if judged[gap.symbol_id] & gap.range]
+    # As text: evidence is read here alone, and few pages touch any.
+    found = [_known(row) for row in conn.execute(SQL["overlapping"], parameters, binary=True)]
+    return [
+        replace(gap, answers=tuple(json.loads(str(gap.answers)))) for gap in found if judged[gap.symbol_id] & gap.range
+    ]
 
 
 def _known(row: Sequence[object]) -> KnownGap:
     names = tuple(KnownGap.__dataclass_fields__)
     gap_id, symbol_id, start, end, *rest = row
-    return KnownGap(**dict(zip(names, (gap_id, symbol_id, Range(start, end), *rest), strict=True)))  # type: ignore[arg-type]  # columns in the order of the fields
+    return KnownGap(**dict(zip(names, (gap_id, symbol_id, Range(start, end), *rest), strict=False)))  # type: ignore[arg-type]  # columns in the order of the fields
 
 
 def _columns(gaps: Sequence[KnownGap]) -> dict[str, list[object]]:
@@ -224,4 +336,7 @@ def _columns(gaps: Sequence[KnownGap]) -> dict[str, list[object]]:
         "next_checks": [gap.next_check_at for gap in gaps],
         "reasons": [gap.reason for gap in gaps],
         "calendars": [gap.calendar_version for gap in gaps],
+        "settled": [gap.settled_at for gap in gaps],
+        "settled_by": [gap.settled_by for gap in gaps],
+        "answers": [json.dumps(gap.answers) for gap in gaps],
     }

@@ -12,7 +12,11 @@ select
     series_gaps.last_checked_at,
     series_gaps.next_check_at,
     series_gaps.reason,
-    series_gaps.calendar_version
+    series_gaps.calendar_version,
+    series_gaps.settled_at,
+    series_gaps.settled_by,
+    '{}'::text[] as asked_of,
+    series_gaps.answers::text
 from unnest(%(symbol_ids)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
     as judged (symbol_id, judged_from, judged_to)
 cross join lateral (
@@ -34,19 +38,20 @@ where id = any(%(ids)s::bigint[]);
 -- New gaps, and what is left of trimmed ones with their history.
 insert into series_gaps (
     symbol_id, timeframe, gap_from, gap_to, expected_bars, kind, attempts, first_seen_at, last_checked_at,
-    next_check_at, reason, calendar_version
+    next_check_at, reason, calendar_version, settled_at, settled_by, answers
 )
 select
     given.symbol_id, %(timeframe)s, given.gap_from, given.gap_to, given.expected_bars, given.kind, given.attempts,
     coalesce(given.first_seen_at, clock_timestamp()), coalesce(given.last_checked_at, clock_timestamp()),
-    given.next_check_at, given.reason, given.calendar_version
+    given.next_check_at, given.reason, given.calendar_version, given.settled_at, given.settled_by, given.answers
 from unnest(
     %(symbol_ids)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(expected)s::integer[],
     %(kinds)s::text[], %(attempts)s::integer[], %(first_seen)s::timestamptz[], %(last_checked)s::timestamptz[],
-    %(next_checks)s::timestamptz[], %(reasons)s::text[], %(calendars)s::text[]
+    %(next_checks)s::timestamptz[], %(reasons)s::text[], %(calendars)s::text[], %(settled)s::timestamptz[],
+    %(settled_by)s::text[], %(answers)s::jsonb[]
 ) as given (
     symbol_id, gap_from, gap_to, expected_bars, kind, attempts, first_seen_at, last_checked_at, next_check_at, reason,
-    calendar_version
+    calendar_version, settled_at, settled_by, answers
 );
 
 -- name: see_again
@@ -60,11 +65,18 @@ set
     last_checked_at = clock_timestamp(),
     next_check_at = given.next_check_at,
     reason = given.reason,
-    calendar_version = given.calendar_version
+    calendar_version = given.calendar_version,
+    settled_at = given.settled_at,
+    settled_by = given.settled_by,
+    answers = given.answers
 from unnest(
     %(ids)s::bigint[], %(expected)s::integer[], %(kinds)s::text[], %(attempts)s::integer[],
-    %(first_seen)s::timestamptz[], %(next_checks)s::timestamptz[], %(reasons)s::text[], %(calendars)s::text[]
-) as given (id, expected_bars, kind, attempts, first_seen_at, next_check_at, reason, calendar_version)
+    %(first_seen)s::timestamptz[], %(next_checks)s::timestamptz[], %(reasons)s::text[], %(calendars)s::text[],
+    %(settled)s::timestamptz[], %(settled_by)s::text[], %(answers)s::jsonb[]
+) as given (
+    id, expected_bars, kind, attempts, first_seen_at, next_check_at, reason, calendar_version, settled_at, settled_by,
+    answers
+)
 where series_gaps.id = given.id;
 
 -- name: list_gaps
@@ -83,7 +95,14 @@ select
     series_gaps.last_checked_at,
     series_gaps.next_check_at,
     series_gaps.reason,
-    series_gaps.calendar_version
+    series_gaps.calendar_version,
+    series_gaps.settled_at,
+    series_gaps.settled_by,
+    case when series_gaps.kind = 'missing' then array(
+        select distinct answer ->> 'provider'
+        from jsonb_array_elements(series_gaps.answers) as answer
+        where answer ? 'provider'
+    ) else '{}'::text[] end as asked_of
 from series_gaps
 join symbols on symbols.id = series_gaps.symbol_id
 where (%(symbol_ids)s::integer[] is null or series_gaps.symbol_id = any(%(symbol_ids)s::integer[]))
@@ -92,6 +111,11 @@ and (%(kinds)s::text[] is null or series_gaps.kind = any(%(kinds)s::text[]))
 and (%(due_by)s::timestamptz is null or series_gaps.next_check_at <= %(due_by)s::timestamptz)
 and (%(starts_before)s::timestamptz is null or series_gaps.gap_from < %(starts_before)s::timestamptz)
 and (%(ends_after)s::timestamptz is null or series_gaps.gap_to > %(ends_after)s::timestamptz)
+and (
+    %(is_settled)s::boolean is null
+    or (series_gaps.settled_at is not null or not series_gaps.kind = any(%(open_kinds)s::text[])) = %(is_settled)s
+)
+and (%(ids)s::bigint[] is null or series_gaps.id = any(%(ids)s::bigint[]))
 order by symbols.ticker, series_gaps.timeframe, series_gaps.gap_from
 limit %(limit)s;
 
@@ -103,3 +127,9 @@ where timeframe = %(timeframe)s
 and symbol_id = any(%(symbol_ids)s::integer[])
 order by symbol_id
 for update;
+
+-- name: read_answers
+-- The evidence of gaps.
+select id, answers
+from series_gaps
+where id = any(%(ids)s::bigint[]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -37,6 +38,22 @@ def migrate(conn: psycopg.Connection[tuple[object, ...]], directory: Path = MIGR
     applied = _applied(conn)
     _check(known, applied)
     return sum(_apply(conn, known, migration) for migration in known[len(applied) :])
+
+
+def check_known(conn: psycopg.Connection[tuple[object, ...]]) -> None:
+    """
+    Nothing, as long as this barfill knows the schema that the database has by now.
+
+    Raises:
+        SchemaOutdated: A newer barfill has brought it further.
+    """
+    _check(list(ours()), _applied(conn))
+
+
+@cache
+def ours() -> tuple[Migration, ...]:
+    """The migrations that this barfill knows."""
+    return tuple(migrations())
 
 
 def migrations(directory: Path = MIGRATIONS) -> list[Migration]:

@@ -14,12 +14,21 @@ select
     basis,
     (extract(epoch from oldest_ts) * 1000000)::bigint as oldest_us,
     (extract(epoch from newest_ts) * 1000000)::bigint as newest_us,
-    bar_count = 0 and isempty(covered) as is_blank
+    bar_count = 0 and isempty(covered) as is_blank,
+    live_from
 from series
 where timeframe = %(timeframe)s
 and symbol_id = any(%(symbol_ids)s::integer[])
 order by symbol_id
 for update;
+
+-- name: read_bringer
+-- What people call a symbol, and who has last sent something of a series.
+select symbols.ticker, series.last_provider
+from symbols
+join series on series.symbol_id = symbols.id
+where symbols.id = %(symbol_id)s
+and series.timeframe = %(timeframe)s;
 
 -- name: adopt_policy
 -- A series that never held anything takes the policy of the first write that brings something.
@@ -54,6 +63,90 @@ from unnest(
     %(written)s::integer[],
     %(densities)s::real[]
 ) as given (symbol_id, proved, first_ts, last_ts, inserted, written, density)
+where series.symbol_id = given.symbol_id
+and series.timeframe = %(timeframe)s;
+
+-- name: covered_rows
+-- Which of these rows lie in what is final already; their positions, from 1.
+select given.position
+from unnest(%(symbol_ids)s::integer[], %(starts)s::timestamptz[]) with ordinality as given (symbol_id, ts, position)
+join series
+    on series.symbol_id = given.symbol_id
+    and series.timeframe = %(timeframe)s
+    and series.covered @> given.ts;
+
+-- name: update_live
+-- Live bars are there: they prove nothing, and nothing has succeeded by them.
+update series
+set
+    oldest_ts = least(series.oldest_ts, given.first_ts),
+    newest_ts = greatest(series.newest_ts, given.last_ts),
+    bar_count = series.bar_count + given.inserted,
+    live_from = least(series.live_from, given.first_ts),
+    updated_at = clock_timestamp()
+from unnest(
+    %(symbol_ids)s::integer[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(inserted)s::integer[]
+) as given (symbol_id, first_ts, last_ts, inserted)
+where series.symbol_id = given.symbol_id
+and series.timeframe = %(timeframe)s;
+
+-- name: remove_live
+-- In what is final now no live bar is left: those that no final one has replaced are no bars.
+delete from ohlc_bars
+using series
+where series.symbol_id = any(%(symbol_ids)s::integer[])
+and series.timeframe = %(timeframe)s
+and ohlc_bars.symbol_id = series.symbol_id
+and ohlc_bars.timeframe = series.timeframe
+and ohlc_bars.ts >= series.live_from
+and ohlc_bars.data_status = 'live'
+and series.covered @> ohlc_bars.ts
+returning ohlc_bars.symbol_id;
+
+-- name: read_stale_live
+-- Series with live bars that nobody will replace: their session is long over, and no final bars have come.
+select symbol_id, timeframe from series where live_from < %(before)s order by symbol_id, timeframe for update skip locked;
+
+-- name: remove_stale_live
+delete from ohlc_bars
+where symbol_id = %(symbol_id)s
+and timeframe = %(timeframe)s
+and data_status = 'live'
+and ts < %(before)s;
+
+-- name: settle_live
+-- The counters without the live bars that were removed. Few rows are read: those from the first live one on.
+update series
+set
+    bar_count = series.bar_count - given.removed,
+    oldest_ts = bounds.oldest_ts,
+    newest_ts = bounds.newest_ts,
+    live_from = bounds.live_from
+from unnest(%(symbol_ids)s::integer[], %(removed)s::integer[]) as given (symbol_id, removed)
+cross join lateral (
+    select
+        (
+            select min(stored.ts)
+            from ohlc_bars as stored
+            where stored.symbol_id = given.symbol_id
+            and stored.timeframe = %(timeframe)s
+        ) as oldest_ts,
+        (
+            select max(stored.ts)
+            from ohlc_bars as stored
+            where stored.symbol_id = given.symbol_id
+            and stored.timeframe = %(timeframe)s
+        ) as newest_ts,
+        (
+            select min(stored.ts)
+            from ohlc_bars as stored
+            join series as kept on kept.symbol_id = stored.symbol_id and kept.timeframe = stored.timeframe
+            where stored.symbol_id = given.symbol_id
+            and stored.timeframe = %(timeframe)s
+            and stored.ts >= kept.live_from
+            and stored.data_status = 'live'
+        ) as live_from
+) as bounds
 where series.symbol_id = given.symbol_id
 and series.timeframe = %(timeframe)s;
 
@@ -145,7 +238,8 @@ where not exists (
 );
 
 -- name: advance_run
--- The fence: a page is counted only where nobody has taken the run over and no page has come in between.
+-- The fence: a page is counted only where nobody has taken the run over and no page has come in between. What once put
+-- the run off is over.
 update job_runs
 set
     page_no = page_no + 1,
@@ -158,12 +252,15 @@ set
     actual_cost = actual_cost + %(requests_made)s,
     request_id = coalesce(%(request_id)s, request_id),
     may_lack_rows = may_lack_rows or %(may_lack_rows)s,
+    reason = null,
+    error_message = null,
     status = case when %(is_final)s then 'success' else status end,
     progress_percent = case
         when %(is_final)s then 100
         else greatest(progress_percent, %(progress_percent)s::real)
     end,
-    finished_at = case when %(is_final)s then clock_timestamp() end,
+    -- Also where the server's clock was put back meanwhile.
+    finished_at = case when %(is_final)s then greatest(started_at, clock_timestamp()) end,
     heartbeat_at = clock_timestamp(),
     updated_at = clock_timestamp()
 where id = %(run_id)s

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from barfill.errors import SchemaOutdated
 from barfill.store.migrate import migrate
 from barfill.store.queries import load_queries
+from barfill.store.sessions import fill_sessions
 
 SQL = load_queries("queue_schema")
 WAIT_ALONE = load_queries("migrate")["wait_alone"]
@@ -22,7 +23,7 @@ WAIT_ALONE = load_queries("migrate")["wait_alone"]
 
 def bring_up_to_date(conn: psycopg.Connection[TupleRow]) -> None:
     """
-    The whole schema: barfill's own tables and the queue's.
+    The whole schema, barfill's own tables and the queue's, and the sessions that its SQL counts.
 
     Raises:
         SchemaOutdated: The database was made by something newer.
@@ -30,6 +31,7 @@ def bring_up_to_date(conn: psycopg.Connection[TupleRow]) -> None:
     """
     migrate(conn)
     install_queue(conn)
+    fill_sessions(conn)
 
 
 def install_queue(conn: psycopg.Connection[TupleRow]) -> bool:

@@ -23,6 +23,8 @@ SQL = load_queries("quota")
 
 WINDOW_S = 60.1
 """What providers count in, and a little more: clocks of two machines do not run exactly alike."""
+SECOND_S = 1.1
+"""The same for limits of a second."""
 REQUEST_S = 150.0
 """The longest that a place can be held: a request has 120 s in all, the rest is for a slow database."""
 INTERACTIVE_SEEN_S = 300.0
@@ -40,13 +42,15 @@ class QuotaTerms:
     """
     Attributes:
         key_id: A fingerprint of the key, 12 hexadecimal digits; never the key.
-        requests_per_minute: The limit of the key's plan.
+        requests_per_minute: The limit of the key's plan, as it is set.
+        requests_per_second: The provider's limit of a second, where it has one besides.
         day_budget: No more requests than this in a day (UTC); None for no bound.
     """
 
     provider: str
     key_id: str
     requests_per_minute: int
+    requests_per_second: int | None = None
     day_budget: int | None = None
 
 
@@ -76,9 +80,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The right to send one request now. A probe's end decides for all; a trial may show that the key is good again."""
+    """
+    The right to send one request now. A probe's end decides for all; a trial may show that the key is good again.
+
+    `second_no` is the place within the second, where the provider counts these too.
+    """
 
     slot_no: int
+    second_no: int | None
     taken_at: datetime
     is_probe: bool
     is_trial: bool
@@ -114,6 +123,7 @@ class Meter:
     A key's quota as it stands.
 
     Attributes:
+        requests_per_minute: What holds: the lower of the limit that is set and the one that the provider told, if any.
         used: Requests of the last 60 s; `used_interactive` is the part that was not bulk work.
         under_way: Requests whose answer is not complete.
         used_today: Requests since 00:00 UTC; `refused_today` counts those answered by 429.
@@ -126,6 +136,8 @@ class Meter:
     provider: str
     key_id: str
     requests_per_minute: int
+    set_per_minute: int
+    told_per_minute: int | None
     used: int
     used_interactive: int
     under_way: int
@@ -140,16 +152,32 @@ class Meter:
 
 def open_quota(conn: psycopg.Connection[TupleRow], terms: QuotaTerms) -> OpenQuota:
     """The key's quota, made if it is new. The terms hold for all processes from now on."""
-    slots = {"requests_per_minute": terms.requests_per_minute}
     with conn.transaction():
-        row = conn.execute(
-            SQL["open"],
-            slots | {"provider": terms.provider, "key_id": terms.key_id, "day_budget": terms.day_budget},
-        ).fetchone()
-        assert row is not None
-        conn.execute(SQL["add_slots"], slots | {"quota_id": row[0]})
-        conn.execute(SQL["drop_slots"], slots | {"quota_id": row[0]})
-    return OpenQuota(*row)
+        quota_id, opened_at, limit = _row(
+            conn,
+            "open",
+            {
+                "provider": terms.provider,
+                "key_id": terms.key_id,
+                "requests_per_minute": terms.requests_per_minute,
+                "requests_per_second": terms.requests_per_second,
+                "day_budget": terms.day_budget,
+            },
+        )
+        slots = {"quota_id": quota_id, "requests_per_minute": limit}
+        conn.execute(SQL["add_slots"], slots)
+        conn.execute(SQL["drop_slots"], slots)
+        if terms.requests_per_second is not None:
+            seconds = {"quota_id": quota_id, "requests_per_second": terms.requests_per_second}
+            conn.execute(SQL["add_seconds"], seconds)
+    return OpenQuota(quota_id, opened_at)
+
+
+def learn_limit(conn: psycopg.Connection[TupleRow], quota: OpenQuota, per_minute: int) -> None:
+    """The provider has told its limit. Places beyond it are not used, and gone when the quota is next opened."""
+    row = conn.execute(SQL["learn"], {"quota_id": quota.id, "told_per_minute": per_minute}).fetchone()
+    if row is not None:
+        conn.execute(SQL["add_slots"], {"quota_id": quota.id, "requests_per_minute": row[0]})
 
 
 def take_place(conn: psycopg.Connection[TupleRow], quota: OpenQuota, caller: Caller) -> Place | Wait | Paused | Spent:
@@ -162,6 +190,7 @@ def take_place(conn: psycopg.Connection[TupleRow], quota: OpenQuota, caller: Cal
             "holder": caller.holder,
             "purpose": caller.purpose,
             "window_s": caller.window_s,
+            "second_s": SECOND_S,
             "request_s": REQUEST_S,
             "seen_s": INTERACTIVE_SEEN_S,
             "grace_s": INTERACTIVE_GRACE_S,
@@ -170,9 +199,11 @@ def take_place(conn: psycopg.Connection[TupleRow], quota: OpenQuota, caller: Cal
         binary=True,
     ).fetchone()
     assert row is not None
-    slot_no, at, must_probe, has_pause, state, wait_s, closed_reason, code, reason, paused_s, day_budget = row
+    slot_no, second_no, at, must_probe, has_pause, state, wait_s, closed_reason, code, reason, paused_s, day_budget = (
+        row
+    )
     if slot_no is not None:
-        return Place(slot_no, at, must_probe, has_pause)
+        return Place(slot_no, second_no, at, must_probe, has_pause)
     if state == "paused":
         return Paused(paused_s, code, reason)
     if state == "spent":
@@ -187,6 +218,8 @@ def release_place(
     held = _held(quota, caller, place)
     with conn.transaction():
         conn.execute(SQL["release"], held | {"window_s": caller.window_s})
+        if place.second_no is not None:
+            conn.execute(SQL["release_second"], held | {"second_no": place.second_no, "second_s": SECOND_S})
         if place.is_probe:
             conn.execute(SQL["end_probe"], held | {"is_success": is_success, "request_s": REQUEST_S})
         if place.is_trial and is_success:
@@ -198,6 +231,8 @@ def give_back(conn: psycopg.Connection[TupleRow], quota: OpenQuota, caller: Call
     held = _held(quota, caller, place)
     with conn.transaction():
         conn.execute(SQL["give_back"], held)
+        if place.second_no is not None:
+            conn.execute(SQL["give_back_second"], held | {"second_no": place.second_no})
         if place.is_probe:
             conn.execute(SQL["end_probe"], held | {"is_success": False, "request_s": REQUEST_S})
 
@@ -243,6 +278,15 @@ def pause_quota(
     conn.execute(SQL["pause"], parameters)
     if seconds is not None:
         conn.execute(SQL["count_refusal"], {"quota_id": quota.id})
+
+
+def read_hold(conn: psycopg.Connection[TupleRow], quota: OpenQuota) -> Paused | Spent | None:
+    """What keeps everybody's requests back for long, whoever was refused; None where there is nothing."""
+    row = conn.execute(SQL["read_hold"], {"quota_id": quota.id}, binary=True).fetchone()
+    if row is None:
+        return None
+    is_paused, paused_s, code, reason, day_budget = row
+    return Paused(paused_s, code, reason) if is_paused else Spent(day_budget)
 
 
 def read_meters(conn: psycopg.Connection[TupleRow], *, window_s: float = WINDOW_S) -> list[Meter]:

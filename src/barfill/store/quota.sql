@@ -1,19 +1,41 @@
 -- name: open
 -- The key's quota under the terms that hold from now on; the last who opens it decides.
-insert into quotas (provider, key_id, requests_per_minute, day_budget)
-values (%(provider)s, %(key_id)s, %(requests_per_minute)s, %(day_budget)s)
+insert into quotas (provider, key_id, requests_per_minute, set_per_minute, requests_per_second, day_budget)
+values (
+    %(provider)s, %(key_id)s, %(requests_per_minute)s, %(requests_per_minute)s, %(requests_per_second)s, %(day_budget)s
+)
 on conflict (provider, key_id) do update
 set
-    requests_per_minute = excluded.requests_per_minute,
+    requests_per_minute = least(excluded.set_per_minute, quotas.told_per_minute),
+    set_per_minute = excluded.set_per_minute,
+    requests_per_second = excluded.requests_per_second,
     day_budget = excluded.day_budget,
     updated_at = clock_timestamp()
-returning id, clock_timestamp();
+returning id, clock_timestamp(), requests_per_minute;
+
+-- name: learn
+-- The provider has told its limit: the lower of the two holds.
+update quotas
+set
+    requests_per_minute = least(set_per_minute, %(told_per_minute)s::integer),
+    told_per_minute = %(told_per_minute)s,
+    updated_at = clock_timestamp()
+where id = %(quota_id)s
+and told_per_minute is distinct from %(told_per_minute)s::integer
+returning requests_per_minute;
 
 -- name: add_slots
 -- One place for each request that the limit allows.
 insert into quota_slots (quota_id, slot_no)
 select %(quota_id)s, slot_no
 from generate_series(1, %(requests_per_minute)s::integer) as slot_no
+on conflict (quota_id, slot_no) do nothing;
+
+-- name: add_seconds
+-- One place for each request that a second allows; of a lowered limit the ones beyond it are used no more.
+insert into quota_seconds (quota_id, slot_no)
+select %(quota_id)s, slot_no
+from generate_series(1, %(requests_per_second)s::integer) as slot_no
 on conflict (quota_id, slot_no) do nothing;
 
 -- name: drop_slots
@@ -65,7 +87,7 @@ gate as materialized (
     from quota
     left join quota_days on quota_days.quota_id = quota.id and quota_days.day = quota.today
 ),
-free as materialized (
+place as materialized (
     select quota_slots.slot_no
     from gate
     join quota_slots on quota_slots.quota_id = gate.id
@@ -74,6 +96,25 @@ free as materialized (
     and quota_slots.free_at <= gate.at
     limit 1
     for update of quota_slots skip locked
+),
+second as materialized (
+    select quota_seconds.slot_no
+    from gate
+    cross join place
+    join quota_seconds on quota_seconds.quota_id = gate.id
+    where quota_seconds.slot_no <= gate.requests_per_second
+    and quota_seconds.free_at <= gate.at
+    limit 1
+    for update of quota_seconds skip locked
+),
+free as materialized (
+    -- A place of the minute, and where the provider counts seconds too, one of the second.
+    select place.slot_no, second.slot_no as second_no
+    from gate
+    cross join place
+    left join second on true
+    where gate.requests_per_second is null
+    or second.slot_no is not null
 ),
 waiting as materialized (
     -- A place that is held by a request under way is free in a window at the earliest, so no lease is sat out. One that is
@@ -84,10 +125,21 @@ waiting as materialized (
             when 'probing' then least(probing_until, at + make_interval(secs => %(poll_s)s))
             when 'lowered' then least(lowered_until, at + make_interval(secs => %(window_s)s))
             when 'overtaken' then interactive_waits_until
-            when 'open' then least(
-                at + make_interval(secs => %(window_s)s),
-                (select min(free_at) from quota_slots where quota_id = gate.id and slot_no <= gate.slots)
-            )
+            when 'open' then case
+                when exists (select from place) then least(
+                    at + make_interval(secs => %(second_s)s),
+                    (
+                        select min(free_at)
+                        from quota_seconds
+                        where quota_id = gate.id
+                        and slot_no <= gate.requests_per_second
+                    )
+                )
+                else least(
+                    at + make_interval(secs => %(window_s)s),
+                    (select min(free_at) from quota_slots where quota_id = gate.id and slot_no <= gate.slots)
+                )
+            end
             else at
         end) - at)::double precision as seconds
     from gate
@@ -142,9 +194,23 @@ taken as (
     where quota_slots.quota_id = gate.id
     and quota_slots.slot_no = free.slot_no
     returning quota_slots.slot_no
+),
+second_taken as (
+    update quota_seconds
+    set
+        taken_at = gate.at,
+        taken_by = %(holder)s,
+        free_at = gate.at + make_interval(secs => %(request_s)s + %(second_s)s)
+    from gate
+    cross join free
+    cross join counted
+    where quota_seconds.quota_id = gate.id
+    and quota_seconds.slot_no = free.second_no
+    returning quota_seconds.slot_no
 )
 select
     taken.slot_no,
+    second_taken.slot_no,
     gate.at,
     gate.must_probe,
     gate.paused_at is not null,
@@ -157,6 +223,7 @@ select
     gate.day_budget
 from gate
 left join taken on true
+left join second_taken on true
 left join waiting on true;
 
 -- name: release
@@ -170,6 +237,28 @@ set free_at = clock_timestamp() + make_interval(secs => %(window_s)s)
 from unhurried
 where quota_id = %(quota_id)s
 and slot_no = %(slot_no)s
+and taken_by = %(holder)s
+and taken_at = %(taken_at)s;
+
+-- name: release_second
+-- The same for its place of the second.
+with unhurried as materialized (
+    select set_config('synchronous_commit', 'off', true)
+)
+update quota_seconds
+set free_at = clock_timestamp() + make_interval(secs => %(second_s)s)
+from unhurried
+where quota_id = %(quota_id)s
+and slot_no = %(second_no)s
+and taken_by = %(holder)s
+and taken_at = %(taken_at)s;
+
+-- name: give_back_second
+-- The same for its place of the second.
+update quota_seconds
+set free_at = clock_timestamp(), taken_at = null, taken_by = null
+where quota_id = %(quota_id)s
+and slot_no = %(second_no)s
 and taken_by = %(holder)s
 and taken_at = %(taken_at)s;
 
@@ -258,12 +347,28 @@ set
     updated_at = clock_timestamp()
 where id = %(quota_id)s;
 
+-- name: read_hold
+-- A pause, or else a day's budget that is used up; no row where neither is so.
+select
+    coalesce(paused_until > clock.at, false) as is_paused,
+    extract(epoch from nullif(paused_until, 'infinity') - clock.at)::double precision,
+    paused_code,
+    paused_reason,
+    day_budget
+from quotas
+cross join (select clock_timestamp() as at) as clock
+left join quota_days on quota_days.quota_id = quotas.id and quota_days.day = (clock.at at time zone 'UTC')::date
+where quotas.id = %(quota_id)s
+and (paused_until > clock.at or quota_days.requests >= day_budget);
+
 -- name: read_meters
 -- Each key's quota as it stands. A place is taken at most once in a window, so the places tell the requests of the last.
 select
     quotas.provider,
     quotas.key_id,
     quotas.requests_per_minute,
+    quotas.set_per_minute,
+    quotas.told_per_minute,
     slots.used,
     slots.used_interactive,
     slots.under_way,

@@ -122,9 +122,9 @@ def count_by_status(conn: psycopg.Connection[TupleRow], wanted: RunFilter = ALL_
     return {status: counts[status] for status in STATUSES if status in counts}
 
 
-def runs_in(conn: psycopg.Connection[TupleRow], status: Status) -> list[int]:
-    """The ids of all runs in this state."""
-    return [row[0] for row in conn.execute(SQL["with_status"], {"status": status})]
+def runs_in(conn: psycopg.Connection[TupleRow], status: Status, provider: str | None = None) -> list[int]:
+    """The ids of all runs in this state, or of those of one provider."""
+    return [row[0] for row in conn.execute(SQL["with_status"], {"status": status, "provider": provider})]
 
 
 def ended_since(conn: psycopg.Connection[TupleRow], since: datetime) -> Ended:

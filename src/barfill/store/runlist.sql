@@ -62,6 +62,7 @@ limit %(limit)s;
 select id
 from job_runs
 where status = %(status)s
+and (%(provider)s::text is null or provider = %(provider)s)
 order by id;
 
 -- name: ended_since

@@ -2,8 +2,9 @@
 Job runs: created, claimed, finished. `pages.py` moves a claimed run from page to page.
 
 A run is `queued` until a worker claims it, `running` under that worker's epoch, and ends once: as `success` with
-the page that closes its chain, or as `failed` or `cancelled` here. Claiming counts the epoch up, and every later
-change is fenced by it, so a worker that was taken for dead can do no harm.
+the page that closes its chain, or as `failed` or `cancelled` here. Claiming counts the epoch up, and so does whatever
+takes a run away from a worker that may still live; every later change is fenced by it, so a worker that was taken for
+dead can do no harm.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from barfill.core.capabilities import FILES
 from barfill.core.page import RAW
 from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.errors import PageDropped
+from barfill.store.migrate import check_known, ours
 from barfill.store.queries import load_queries
 from barfill.store.queue import dequeue, enqueue, remove_stale_entries
 from barfill.store.workers import HEARTBEAT_PATIENCE_S, Worker
 
 SQL = load_queries("runs")
 
+BY_THE_USER = "by the user"
+"""Why a run was cancelled that somebody does not want."""
+SPLIT = "split: "
+"""So begins why a run was cancelled that goes on in others."""
+_REASON_LENGTH_MAX = 500
 REAPED_MAX = 50
 LOSSES_MAX = 20
 """A run whose worker died so often may well be what kills them."""
@@ -34,7 +42,13 @@ LOSSES_MAX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One slice to fetch: a range of one timeframe for a batch of symbols, tickers and ids in the same order."""
+    """
+    One slice to fetch: a range of one timeframe for a batch of symbols, tickers and ids in the same order.
+
+    Attributes:
+        is_live: Whether its bars may still change: they are kept as live, and prove nothing.
+        is_reread: Whether it reads again what is covered: what comes corrects, what it lacks says nothing.
+    """
 
     symbols: tuple[str, ...]
     symbol_ids: tuple[int, ...]
@@ -43,6 +57,8 @@ class Asked:
     provider: str
     feed: str
     basis: str = RAW
+    is_live: bool = False
+    is_reread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +68,14 @@ class NewRun(Asked):
 
     Attributes:
         triggered_by: `user`, `cron` or `system`.
-        job_def_id: The definition that it serves, where it serves a single one.
+        job_def_ids: The definitions for which it fetches, the most urgent first.
         priority: The greater, the sooner.
         is_restart: Whether it goes on where another run broke off: it does not restart again for the same reason.
     """
 
     job_type: str = "fetch_historical"
     triggered_by: str = "user"
-    job_def_id: int | None = None
+    job_def_ids: tuple[int, ...] = ()
     priority: int = 100
     is_restart: bool = False
 
@@ -81,7 +97,6 @@ class ClaimedRun(StoredRun):
 
     job_type: str
     triggered_by: str
-    job_def_id: int | None
     priority: int
     is_restart: bool
     page_token: str | None
@@ -128,15 +143,32 @@ def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> l
             "feed": run.feed,
             "basis": run.basis,
             "triggered_by": run.triggered_by,
-            "job_def_id": run.job_def_id,
+            "job_def_id": run.job_def_ids[0] if run.job_def_ids else None,
             "priority": run.priority,
             "is_restart": run.is_restart,
+            "is_live": run.is_live,
+            "is_reread": run.is_reread,
         }
         for run in runs
     ]
     with conn.transaction():
         ids = sorted(row[0] for row in conn.execute(SQL["create"], {"runs": json.dumps(rows)}))
+        links = [
+            {"run_id": run_id, "job_def_ids": run.job_def_ids}
+            for run_id, run in zip(ids, runs, strict=True)
+            if run.job_def_ids
+        ]
+        if links:
+            conn.execute(SQL["link"], {"links": json.dumps(links)})
         enqueue(conn, ids)
+    return ids
+
+
+def create_pieces(conn: psycopg.Connection[TupleRow], parent_id: int, runs: Sequence[NewRun]) -> list[int]:
+    """As `create_runs`, of runs in which another goes on: they fetch for its definitions, as far as these name them."""
+    with conn.transaction():
+        ids = create_runs(conn, runs)
+        conn.execute(SQL["inherit"], {"parent_id": parent_id, "run_ids": ids})
     return ids
 
 
@@ -146,20 +178,31 @@ def claim_run(
     """
     Takes the run over, or gives None where there is nothing to do: it is finished, or unknown.
 
+    What a newer barfill may have made of the run is not touched.
+
     Args:
         seen_epoch: Claim only if nobody else has claimed it since it was listed with this epoch.
+
+    Raises:
+        SchemaOutdated: A newer barfill has changed the schema meanwhile.
     """
-    parameters = {"run_id": run_id, "worker": worker.id, "has_lock": worker.has_lock, "seen_epoch": seen_epoch}
+    parameters = {
+        "run_id": run_id,
+        "worker": worker.id,
+        "has_lock": worker.has_lock,
+        "seen_epoch": seen_epoch,
+        "schema": len(ours()),
+    }
     row = conn.execute(SQL["claim"], parameters, binary=True).fetchone()
     if row is None:
+        check_known(conn)
         return None
-    job_type, triggered_by, job_def_id, priority, is_restart, *state = row[_SHARED:]
+    job_type, triggered_by, priority, is_restart, *state = row[_SHARED:]
     token, open_symbol_id, open_until, seen, cost, rows_written, may_lack_rows = state
     return ClaimedRun(
         **_shared(row),
         job_type=job_type,
         triggered_by=triggered_by,
-        job_def_id=job_def_id,
         priority=priority,
         is_restart=is_restart,
         page_token=token,
@@ -192,16 +235,40 @@ def postpone_run(
         enqueue(conn, [run_id], wait)
 
 
-def release_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, wait: timedelta = timedelta()) -> None:
+def release_run(
+    conn: psycopg.Connection[TupleRow],
+    run_id: int,
+    epoch: int,
+    wait: timedelta = timedelta(),
+    *,
+    reason: str | None = None,
+    message: str | None = None,
+) -> None:
     """
     Back into the queue as it is, for whoever goes on with it: its worker was asked to stop, or has to wait.
+
+    Args:
+        reason, message: What it waits for, for people.
 
     Raises:
         PageDropped: The run is no longer this worker's.
     """
     with conn.transaction():
-        _fenced(conn.execute(SQL["release"], {"run_id": run_id, "epoch": epoch}), run_id, epoch)
+        parameters = {"run_id": run_id, "epoch": epoch, "reason": reason, "message": message}
+        _fenced(conn.execute(SQL["release"], parameters), run_id, epoch)
         enqueue(conn, [run_id], wait)
+
+
+def give_back_runs(conn: psycopg.Connection[TupleRow], worker_id: str) -> list[int]:
+    """
+    Puts all runs that a worker still has back into the queue, at the page they have reached; their ids.
+
+    It must carry out none of them any more. A run that is left without this counts as one that has lost a worker.
+    """
+    with conn.transaction():
+        ids = [row[0] for row in conn.execute(SQL["give_back"], {"worker": worker_id})]
+        enqueue(conn, ids)
+    return ids
 
 
 def fail_run(
@@ -212,7 +279,6 @@ def fail_run(
     error_code: str,
     reason: str,
     message: str,
-    requests_made: int = 0,
 ) -> None:
     """
     Ends the run as failed.
@@ -227,9 +293,60 @@ def fail_run(
         "error_code": error_code,
         "reason": reason,
         "message": message,
-        "requests_made": requests_made,
     }
     _fenced(conn.execute(SQL["finish"], parameters), run_id, epoch)
+
+
+def is_rejection_told(conn: psycopg.Connection[TupleRow], provider: str) -> bool:
+    """
+    Whether a run has failed within the day as *provider* rejected the key.
+
+    Within the caller's transaction; until that ends, nobody else gets an answer.
+    """
+    conn.execute(SQL["take_rejection_turn"], {"provider": provider})
+    return conn.execute(SQL["is_rejection_told"], {"provider": provider}).fetchone() == (True,)
+
+
+def add_calls(conn: psycopg.Connection[TupleRow], run_id: int, calls: int) -> None:
+    """
+    Counts requests that were made for the run and brought no page, whoever has it by now: they were paid for.
+
+    A run that is forgotten meanwhile is passed over.
+    """
+    conn.execute(SQL["add_calls"], {"run_id": run_id, "calls": calls})
+
+
+def fail_whole_run(
+    conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, *, error_code: str, reason: str, message: str
+) -> None:
+    """
+    Ends the run as failed, and notes it with all its series.
+
+    Raises:
+        PageDropped: The run is no longer this worker's, or is finished.
+    """
+    with conn.transaction():
+        fail_run(conn, run_id, epoch, error_code=error_code, reason=reason, message=message)
+        conn.execute(SQL["note_failed"], {"run_ids": [run_id]})
+
+
+def end_split_run(conn: psycopg.Connection[TupleRow], run_id: int, epoch: int, *, reason: str) -> None:
+    """
+    Ends a run that goes on in others; to be called in the transaction that makes these.
+
+    Raises:
+        PageDropped: The run is no longer this worker's, or is finished: nothing may go on in its place.
+    """
+    parameters = {
+        "run_id": run_id,
+        "epoch": epoch,
+        "status": "cancelled",
+        "error_code": "CANCELLED",
+        "reason": f"{SPLIT}{reason}"[:_REASON_LENGTH_MAX],
+        "message": None,
+    }
+    _fenced(conn.execute(SQL["finish"], parameters), run_id, epoch)
+    dequeue(conn, [run_id])
 
 
 def cancel_runs(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int], *, reason: str = "") -> list[int]:
@@ -257,7 +374,9 @@ def reap_runs(conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBE
         if conn.execute(SQL["try_reaping"]).fetchone() != (True,):
             return []
         parameters = {"patience_s": patience_s, "limit": REAPED_MAX, "losses_max": LOSSES_MAX}
-        conn.execute(SQL["fail_lost"], parameters)
+        lost = [row[0] for row in conn.execute(SQL["fail_lost"], parameters)]
+        if lost:
+            conn.execute(SQL["note_failed"], {"run_ids": lost})
         ids = {row[0] for row in conn.execute(SQL["reap"], parameters)}
         remove_stale_entries(conn, patience_s=patience_s)
         ids |= {row[0] for row in conn.execute(SQL["list_without_entry"], parameters)}
@@ -268,7 +387,22 @@ def reap_runs(conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBE
 def unfinished_runs(
     conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBEAT_PATIENCE_S
 ) -> list[UnfinishedRun]:
-    """All queued and running runs, oldest first; a killed worker's runs are known as such at once."""
+    """
+    All queued and running runs, oldest first; a killed worker's runs are known as such at once.
+
+    Interrupted imports are not among them: only whoever has the files can go on with one, so nobody waits for it.
+    """
+    return [run for run in _list_unfinished(conn, patience_s) if run.is_alive or run.provider != FILES]
+
+
+def interrupted_imports(
+    conn: psycopg.Connection[TupleRow], *, patience_s: float = HEARTBEAT_PATIENCE_S
+) -> list[UnfinishedRun]:
+    """Runs that were to bring bars from files and that nobody carries out, oldest first."""
+    return [run for run in _list_unfinished(conn, patience_s) if run.provider == FILES and not run.is_alive]
+
+
+def _list_unfinished(conn: psycopg.Connection[TupleRow], patience_s: float) -> list[UnfinishedRun]:
     found = conn.execute(SQL["list_unfinished"], {"patience_s": patience_s}, binary=True)
     return [
         UnfinishedRun(**_shared(row), status=status, worker=worker, is_alive=is_alive)
@@ -277,9 +411,22 @@ def unfinished_runs(
     ]
 
 
-def run_states(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> list[RunState]:
+def count_queued(conn: psycopg.Connection[TupleRow]) -> int:
+    """How many runs wait for a worker, or for their time."""
+    row = conn.execute(SQL["count_queued"]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def queued_by_provider(conn: psycopg.Connection[TupleRow]) -> dict[str, int]:
+    """How many runs wait for a worker with the key of each provider, or for their time."""
+    return {provider: int(count) for provider, count in conn.execute(SQL["count_queued_by_provider"])}
+
+
+def run_states(
+    conn: psycopg.Connection[TupleRow], run_ids: Sequence[int], *, patience_s: float = HEARTBEAT_PATIENCE_S
+) -> list[RunState]:
     """How these runs stand, by id."""
-    parameters = {"run_ids": list(run_ids), "patience_s": HEARTBEAT_PATIENCE_S}
+    parameters = {"run_ids": list(run_ids), "patience_s": patience_s}
     return [
         RunState(**_shared(row), status=status, is_free=is_free, error_code=code, reason=reason, error_message=message)
         for row in conn.execute(SQL["list_states"], parameters, binary=True)
@@ -287,20 +434,19 @@ def run_states(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> li
     ]
 
 
-def prune_runs(conn: psycopg.Connection[TupleRow], *, days: int) -> int:
-    """Forgets runs that finished more than *days* days ago; how many."""
-    return conn.execute(SQL["prune"], {"days": days}).rowcount
+def prune_runs(conn: psycopg.Connection[TupleRow], *, days: int, limit: int | None = None) -> int:
+    """Forgets runs that finished more than *days* days ago, the oldest first, at most *limit*; how many."""
+    return conn.execute(SQL["prune"], {"days": days, "limit": limit}).rowcount
 
 
-_SHARED = 13
+_SHARED = 15
 """So many columns of a run come first in every statement that returns one."""
 
 
 def _shared(row: TupleRow) -> dict[str, Any]:
     """The fields of a `StoredRun`."""
-    run_id, epoch, page_no, attempt, progress, symbols, ids, timeframe, start, end, provider, feed, basis = row[
-        :_SHARED
-    ]
+    run_id, epoch, page_no, attempt, progress, symbols, ids, timeframe, start, end, *source = row[:_SHARED]
+    provider, feed, basis, is_live, is_reread = source
     return {
         "id": run_id,
         "epoch": epoch,
@@ -314,6 +460,8 @@ def _shared(row: TupleRow) -> dict[str, Any]:
         "provider": provider,
         "feed": feed,
         "basis": basis,
+        "is_live": is_live,
+        "is_reread": is_reread,
     }
 
 

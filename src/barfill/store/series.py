@@ -26,6 +26,7 @@ class SeriesRow:
         covered: What is known to be completely fetched.
         oldest_ts, newest_ts: The first and the last start stored; None where nothing is.
         density: The share of expected bars that the series usually has; None where unknown.
+        last_provider: Who brought what was stored last; None before anything was.
         last_result: `ok`, `fail`, or None before the first run.
     """
 
@@ -38,6 +39,7 @@ class SeriesRow:
     newest_ts: datetime | None
     bar_count: int
     density: float | None
+    last_provider: str | None
     last_success_at: datetime | None
     last_result: str | None
     last_error_code: str | None
@@ -59,6 +61,28 @@ def read_series(
         timeframe = named[name]
         found[symbol_id, timeframe] = SeriesRow(symbol_id, timeframe, *rest)
     return found
+
+
+def read_policies(
+    conn: psycopg.Connection[TupleRow], symbol_ids: Sequence[int]
+) -> dict[int, dict[Timeframe, tuple[str, str]]]:
+    """Feed and basis of the series that hold something, by symbol id and timeframe."""
+    found: dict[int, dict[Timeframe, tuple[str, str]]] = {}
+    for symbol_id, name, feed, basis in conn.execute(SQL["read_policies"], {"symbol_ids": list(symbol_ids)}):
+        found.setdefault(symbol_id, {})[Timeframe(name)] = (feed, basis)
+    return found
+
+
+def read_providers(conn: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+    """The names of all that have brought what series hold, in alphabetical order."""
+    return tuple(name for (name,) in conn.execute(SQL["read_providers"]))
+
+
+def fingerprint(conn: psycopg.Connection[TupleRow]) -> tuple[object, ...]:
+    """Of all that derived bars depend on: while it is the same, nothing new is to be derived."""
+    row = conn.execute(SQL["fingerprint"]).fetchone()
+    assert row is not None
+    return row
 
 
 def note_failure(

@@ -35,10 +35,12 @@ class StatusRow:
 
 @dataclass(frozen=True, slots=True)
 class GapCount:
-    """Gaps of one kind in one series, and how many bars they miss."""
+    """Gaps of one kind in one series, and how many bars they miss; of those, what is settled by a rule or a person."""
 
     gaps: int
     bars: int
+    settled_gaps: int = 0
+    settled_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def count_gaps(
 ) -> dict[tuple[int, Timeframe, str], GapCount]:
     """Gaps on record by symbol id, timeframe and kind; None asks for all symbols."""
     found = conn.execute(SQL["count_gaps"], {"symbol_ids": _ids(symbol_ids)}, binary=True)
-    return {(row[0], Timeframe(row[1]), row[2]): GapCount(row[3], row[4]) for row in found}
+    return {(row[0], Timeframe(row[1]), row[2]): GapCount(*row[3:]) for row in found}
 
 
 def sum_runs(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> RunTotals:

@@ -16,7 +16,14 @@ group by status;
 
 -- name: count_gaps
 -- Gaps and their missing bars, per series and kind.
-select symbol_id, timeframe, kind, count(*), sum(expected_bars)::bigint
+select
+    symbol_id,
+    timeframe,
+    kind,
+    count(*),
+    sum(expected_bars)::bigint,
+    count(settled_at),
+    coalesce(sum(expected_bars) filter (where settled_at is not null), 0)::bigint
 from series_gaps
 where %(symbol_ids)s::integer[] is null or symbol_id = any(%(symbol_ids)s::integer[])
 group by symbol_id, timeframe, kind;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +25,13 @@ CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A tradable instrument on record."""
+    """
+    A tradable instrument on record.
+
+    Attributes:
+        is_confirmed: Whether a provider has said that it offers it.
+        delisted_on: Its last day with a trade or the one after, as an event on file says; None while it is listed.
+    """
 
     id: int
     ticker: str
@@ -32,6 +39,8 @@ class Symbol:
     asset_type: str
     calendar: str
     is_active: bool
+    is_confirmed: bool
+    delisted_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,11 @@ def find_symbols(conn: psycopg.Connection[TupleRow], tickers: Iterable[str]) -> 
     return found
 
 
+def find_by_ids(conn: psycopg.Connection[TupleRow], ids: Sequence[int]) -> dict[int, Symbol]:
+    """Those of these symbols that are still on record, under the tickers that they have now."""
+    return {row[0]: Symbol(*row) for row in conn.execute(SQL["find_by_ids"], {"ids": list(ids)}, binary=True)}
+
+
 def read_active(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
     """The active symbols by ticker."""
     return [Symbol(*row) for row in conn.execute(SQL["read_active"], binary=True)]
@@ -77,6 +91,18 @@ def read_active(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
 def read_all(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
     """All symbols by ticker."""
     return [Symbol(*row) for row in conn.execute(SQL["read_all"], binary=True)]
+
+
+def read_unconfirmed(conn: psycopg.Connection[TupleRow]) -> list[Symbol]:
+    """The active symbols that no provider was asked about, by ticker."""
+    return [Symbol(*row) for row in conn.execute(SQL["read_unconfirmed"], binary=True)]
+
+
+def confirm_symbols(conn: psycopg.Connection[TupleRow], symbols: Sequence[NewSymbol]) -> None:
+    """A provider offers them; those on record without a name take the given one."""
+    for part in _chunks(symbols):
+        named = {"tickers": [symbol.ticker for symbol in part], "names": [symbol.name for symbol in part]}
+        conn.execute(SQL["confirm"], named)
 
 
 def activate_symbols(conn: psycopg.Connection[TupleRow], tickers: Sequence[str]) -> int:
@@ -89,11 +115,18 @@ def deactivate_symbols(conn: psycopg.Connection[TupleRow], tickers: Sequence[str
     return conn.execute(SQL["set_active"], {"tickers": list(tickers), "is_active": False}).rowcount
 
 
+def has_sessions(conn: psycopg.Connection[TupleRow], calendar: TradingCalendar) -> bool:
+    """Whether the sessions on record are those of *calendar*."""
+    second_us = 1_000_000
+    # Divided first: the sum of the microseconds of decades does not fit into 64 bits.
+    opens, closes = calendar.opens // second_us, calendar.closes // second_us
+    wanted = (len(calendar.labels), int(opens.sum()), int(closes.sum()))
+    return conn.execute(SQL["sum_sessions"], {"calendar": calendar.name}).fetchone() == wanted
+
+
 def sync_sessions(conn: psycopg.Connection[TupleRow], calendar: TradingCalendar) -> bool:
     """Makes the sessions on record those of *calendar*; whether anything had to be written."""
-    second_us = 1_000_000
-    wanted = (len(calendar.labels), int(calendar.opens.sum()) // second_us, int(calendar.closes.sum()) // second_us)
-    if conn.execute(SQL["sum_sessions"], {"calendar": calendar.name}).fetchone() == wanted:
+    if has_sessions(conn, calendar):
         return False
     parameters = {
         "calendar": calendar.name,

@@ -13,22 +13,44 @@ and excluded.is_active;
 
 -- name: find_symbols
 -- By ticker, however many.
-select id, ticker, name, asset_type, calendar, is_active
+select id, ticker, name, asset_type, calendar, is_active, confirmed_at is not null, delisted_on
 from symbols
 where ticker = any(%(tickers)s::text[]);
 
+-- name: find_by_ids
+-- By id, however many; whatever their tickers are by now.
+select id, ticker, name, asset_type, calendar, is_active, confirmed_at is not null, delisted_on
+from symbols
+where id = any(%(ids)s::integer[]);
+
 -- name: read_active
 -- Those that are kept complete, by ticker.
-select id, ticker, name, asset_type, calendar, is_active
+select id, ticker, name, asset_type, calendar, is_active, confirmed_at is not null, delisted_on
 from symbols
 where is_active
 order by ticker collate "C";
 
 -- name: read_all
 -- All, by ticker.
-select id, ticker, name, asset_type, calendar, is_active
+select id, ticker, name, asset_type, calendar, is_active, confirmed_at is not null, delisted_on
 from symbols
 order by ticker collate "C";
+
+-- name: read_unconfirmed
+-- Active ones that no provider was asked about, by ticker; few or none.
+select id, ticker, name, asset_type, calendar, is_active, false, delisted_on
+from symbols
+where is_active
+and confirmed_at is null
+order by ticker collate "C";
+
+-- name: confirm
+-- A provider offers them; it also names those that have no name.
+update symbols
+set confirmed_at = clock_timestamp(), name = coalesce(symbols.name, given.name)
+from unnest(%(tickers)s::text[], %(names)s::text[]) as given (ticker, name)
+where symbols.ticker = given.ticker
+and symbols.confirmed_at is null;
 
 -- name: set_active
 -- Switch symbols on or off; their bars stay.

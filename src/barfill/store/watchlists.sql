@@ -27,7 +27,8 @@ and watchlist_symbols.symbol_id = any(%(symbol_ids)s::integer[]);
 
 -- name: members
 -- What is in a list, by ticker.
-select symbols.id, symbols.ticker, symbols.name, symbols.asset_type, symbols.calendar, symbols.is_active
+select symbols.id, symbols.ticker, symbols.name, symbols.asset_type, symbols.calendar, symbols.is_active,
+    symbols.confirmed_at is not null
 from watchlist_symbols
 join watchlists on watchlists.id = watchlist_symbols.watchlist_id
 join symbols on symbols.id = watchlist_symbols.symbol_id

@@ -61,11 +61,14 @@ class Presence:
     This process's sign of life. Call `worker` for every claim, since the lock may be lost with its connection.
 
     Behind a transaction pooler it takes no lock.
+
+    Attributes:
+        id: Under which it claims.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._conn: psycopg.Connection[TupleRow] | None = None
         self._is_closed = False
         self._turn = threading.Lock()  # several threads claim at once
@@ -73,7 +76,7 @@ class Presence:
     @property
     def worker(self) -> Worker:
         """Who we are, after taking the lock again if it was lost."""
-        return Worker(self._id, not self._database.is_pooled and self._has_lock())
+        return Worker(self.id, not self._database.is_pooled and self._has_lock())
 
     def close(self) -> None:
         """Lets go of the lock, for good: from now on the worker is gone."""
@@ -99,7 +102,7 @@ class Presence:
             self._hang_up()
             with suppress(StoreError, psycopg.Error):
                 self._conn = self._database.connect()
-                self._conn.execute(SQL["take_worker_lock"], {"worker": self._id})
+                self._conn.execute(SQL["take_worker_lock"], {"worker": self.id})
                 return self._holds(self._conn)
             return False
 
@@ -109,5 +112,5 @@ class Presence:
             self._conn = None
 
     def _holds(self, conn: psycopg.Connection[TupleRow]) -> bool:
-        row = conn.execute(SQL["holds_worker_lock"], {"worker": self._id}).fetchone()
+        row = conn.execute(SQL["holds_worker_lock"], {"worker": self.id}).fetchone()
         return row is not None and bool(row[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -20,10 +20,26 @@ GapKind = Literal["missing", "failed", "no_trade", "halted", "unavailable", "not
 OPEN_KINDS: tuple[GapKind, ...] = ("missing", "failed", "quarantined")
 """Kinds that are asked for again; the others are settled."""
 
-Expected = Callable[[int, Range], int]
-"""How many bars a complete series of that symbol has in that range."""
+OUT_OF_REACH = "OUT_OF_REACH: "
+"""So begins the reason of a gap before a provider's history: nothing is known of what was traded then."""
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a gap is to be asked for again of which a person has rejected all rows."""
+
+Expected = Callable[[int, Range], NDArray[np.int64]]
+"""The starts of the bars that a complete series of that symbol has in that range, microseconds UTC, ascending."""
 
 _SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who was asked for bars, and when; one request may say something about many gaps."""
+
+    provider: str
+    feed: str
+    asked_at: datetime
+    run_id: int | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +49,7 @@ class GapRecord:
 
     Attributes:
         next_check_at: When it is due to be asked for again; None where it is not.
+        settled_at: Since when an open kind (`missing`) is accounted for all the same; None where it is not.
         calendar_version: Where the expectation comes from.
     """
 
@@ -42,6 +59,7 @@ class GapRecord:
     kind: GapKind
     reason: str = ""
     next_check_at: datetime | None = None
+    settled_at: datetime | None = None
     calendar_version: str = ""
 
 
@@ -64,6 +82,16 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BarMark:
+    """A warning about a stored bar that breaks no hard rule; *ts* is its start in microseconds UTC."""
+
+    symbol_id: int
+    ts: int
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesWrite:
     """
     Accepted rows of one timeframe and source, and what they prove about their series.
@@ -74,9 +102,9 @@ class SeriesWrite:
         proved: By symbol id, the ranges that are completely fetched now, however few rows they held.
         gaps: What is expected in the answered ranges and was not in the answer.
         density: By symbol id, the share of expected bars that the series usually has.
-        expected: Counts anew what is left of a gap that the write trims; without it the count is cut in proportion.
-        made_of_it: By coarser timeframe and symbol id, what was made of bars that this write may correct. Where it
-            does, that is no longer covered, so that it is made anew.
+        expected: Tells what is left of a gap that the write trims; without it the count is cut in proportion.
+        made_from: The finer timeframe that the rows were made of; None where they were fetched. Final bars in `proved`
+            that are no longer made are taken out.
         run_id: The run whose work this is, kept as evidence.
     """
 
@@ -93,9 +121,20 @@ class SeriesWrite:
     quarantined: Sequence[QuarantinedRow] = ()
     density: Mapping[int, float] = field(default_factory=dict)
     expected: Expected | None = None
-    made_of_it: Mapping[Timeframe, Mapping[int, Ranges]] = field(default_factory=dict)
+    made_from: Timeframe | None = None
     request_id: str = ""
     run_id: int | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """Who said all this, as evidence of the gaps."""
+        return Asked(
+            provider=self.provider,
+            feed=self.feed,
+            asked_at=self.fetched_at,
+            run_id=self.run_id,
+            request_id=self.request_id,
+        )
 
     def __post_init__(self) -> None:
         seconds, rest = np.divmod(self.rows.ts, _SECOND_US)
@@ -122,10 +161,13 @@ class PageWrite(SeriesWrite):
         seen_symbol_ids: Symbols that this page held rows of; added to those of earlier pages.
         withdrawn: By symbol id, stored bars that this page contradicts: out of the table into quarantine (Q11), and out
             of coverage.
+        retracted: By symbol id, what is no longer covered: the provider has adjusted the history since it was fetched.
         requests_made: API calls that this page took, repeated ones included.
         rows_received: Rows of the answer, before any was judged.
         may_lack_rows: Rows may have been lost on this page, or on one before it.
         final: The chain has ended: the run becomes a success.
+        marks: Warnings about single rows.
+        warned: By rule, how many rows of the answer gave a warning.
     """
 
     run_id: int
@@ -136,11 +178,30 @@ class PageWrite(SeriesWrite):
     open_until: datetime | None = None
     seen_symbol_ids: Sequence[int] = ()
     withdrawn: Mapping[int, Ranges] = field(default_factory=dict)
+    retracted: Mapping[int, Ranges] = field(default_factory=dict)
     requests_made: int = 1
     rows_received: int = 0
     progress_percent: float = 0.0
     may_lack_rows: bool = False
     final: bool = False
+    marks: Sequence[BarMark] = ()
+    warned: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBars:
+    """
+    What coarser bars are made of.
+
+    Attributes:
+        covered: What the source covers.
+        bars: Of one series, in time order; `symbol` is 0 in all rows.
+        origins: The start of each stretch from one provider, and its name.
+    """
+
+    covered: Ranges
+    bars: BarColumns
+    origins: Sequence[tuple[datetime, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +212,14 @@ class PageOutcome:
     Attributes:
         unchanged: Stored already with the same values, or final where the write is live.
         refused: Rows that the database itself would not take; they are quarantined and not covered.
+        removed: Stored bars that the rows, made of finer ones, no longer hold.
     """
 
     inserted: int
     changed: int
     unchanged: int
     refused: int = 0
+    removed: int = 0
 
 
 def row_keys(symbol_ids: NDArray[np.int32], ts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,13 +3,11 @@ Faults of the page as a whole: empty, misshapen, wrong symbol, wrong range, wron
 """
 
 from dataclasses import replace
-from typing import Any
 
-from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
-from barfill.simulate.faults.places import chosen, groups, replace_rows, target, target_row
-from barfill.simulate.queries import instant_ns
-from barfill.simulate.sessions import HOUR_NS
-from barfill.simulate.wire import page_document, stamp
+from barfill.simulate.faults.catalogue import PAGING, STOCK_VENDORS, Arg, Occasion, fault
+from barfill.simulate.faults.places import chosen, groups, target, target_row
+from barfill.simulate.market.sessions import HOUR_NS
+from barfill.simulate.vendor import Document
 
 _YEAR_NS = 364 * 24 * HOUR_NS
 
@@ -21,43 +19,46 @@ _YEAR_NS = 364 * 24 * HOUR_NS
     keep_token=Arg(False, "the page's token stays (else null)"),
 )
 def false_empty(occasion: Occasion, document: Document) -> Document:
-    if occasion.symbol is not None and isinstance(document["bars"], dict):
-        bars: Any = {symbol: rows for symbol, rows in document["bars"].items() if symbol != occasion.symbol}
-        return {**document, "bars": bars}
-    token = document["next_page_token"] if occasion.args["keep_token"] else None
-    return {**document, "bars": [] if isinstance(document["bars"], list) else {}, "next_page_token": token}
+    dialect = occasion.dialect
+    emptied = dialect.emptied(document, occasion.symbol)
+    # A page that has rows of several symbols goes on as it would.
+    is_of_many = occasion.symbol is not None and isinstance(document[dialect.rows_key], dict)
+    return emptied if is_of_many or occasion.args["keep_token"] else dialect.with_next(emptied, None)
 
 
 @fault(
     "H12",
     "page",
-    "bars is null, absent, the text null, or a symbol's rows are one object instead of a list",
+    "bars (results, series, arrays) is null, absent, the text null, or the rows are one object instead of a list",
     form=Arg("null", "which", ("null", "absent", "object", "text")),
 )
 def misshapen(occasion: Occasion, document: Document) -> Document:
-    form = occasion.args["form"]
+    form, key = occasion.args["form"], occasion.dialect.rows_key
     if form == "absent":
-        return {name: value for name, value in document.items() if name != "bars"}
+        return {name: value for name, value in document.items() if name != key}
     if form == "object":
         found = target(occasion, document)
-        return document if found is None else replace_rows(document, found[0], found[1][0])  # type: ignore[arg-type]
-    return {**document, "bars": None if form == "null" else "null"}
+        return document if found is None else occasion.dialect.with_rows(document, found[0], found[1][0])
+    return {**document, key: None if form == "null" else "null"}
 
 
 @fault(
     "H13",
     "page",
-    "a field count that differs from the rows (the vendor declares none: an extra field)",
+    "a declared count that differs from the rows (Alpaca declares none: an extra field count)",
+    vendors=PAGING,
     delta=Arg(1, "declared minus sent"),
 )
 def wrong_count(occasion: Occasion, document: Document) -> Document:
-    return {**document, "count": sum(map(len, groups(document).values())) + occasion.args["delta"]}
+    count = sum(map(len, groups(occasion, document).values())) + occasion.args["delta"]
+    return occasion.dialect.with_count(document, count)
 
 
 @fault(
     "H27",
     "page",
     "rows of another symbol: the first symbol under another name, or its rows under every name",
+    vendors=(*PAGING, "kraken"),
     form=Arg("renamed", "which", ("renamed", "same_rows")),
     symbol=Arg("ZVZZT", "the other name"),
 )
@@ -66,12 +67,12 @@ def wrong_symbol(occasion: Occasion, document: Document) -> Document:
     if found is None:
         return document
     symbol, rows = found
-    if isinstance(document["bars"], list):
-        return {**document, "symbol": occasion.args["symbol"]}
-    if occasion.args["form"] == "same_rows":
-        return {**document, "bars": dict.fromkeys(document["bars"], rows)}
-    bars = {occasion.args["symbol"] if name == symbol else name: kept for name, kept in document["bars"].items()}
-    return {**document, "bars": bars}
+    others = [name for name in groups(occasion, document) if name != symbol]
+    if occasion.args["form"] == "renamed" or not others:
+        return occasion.dialect.renamed(document, symbol, occasion.args["symbol"])
+    for name in others:
+        document = occasion.dialect.with_rows(document, name, rows)
+    return document
 
 
 @fault(
@@ -85,7 +86,7 @@ def wrong_range(occasion: Occasion, document: Document) -> Document:
     back_ns = int(occasion.args["years"] * _YEAR_NS)
     for rows in chosen(occasion, document).values():
         for row in rows[: occasion.args["rows"] or None]:
-            row["t"] = stamp(instant_ns(row["t"]) - back_ns)
+            row["t"] = occasion.dialect.stamp(occasion.dialect.instant_ns(row["t"]) - back_ns)
     return document
 
 
@@ -93,6 +94,7 @@ def wrong_range(occasion: Occasion, document: Document) -> Document:
     "H29",
     "page",
     "another variant than asked: currency EUR, the other feed's bars, the other basis (raw or split) of adjustment",
+    vendors=STOCK_VENDORS,
     form=Arg("currency", "which", ("currency", "feed", "basis")),
     told=Arg(True, "a field of the page names it (currency, feed, adjustment)"),
 )
@@ -100,12 +102,16 @@ def wrong_variant(occasion: Occasion, document: Document) -> Document:
     query, form, told = occasion.bars_query, occasion.args["form"], occasion.args["told"]
     if form == "currency":
         return {**document, "currency": "EUR"} if told else document
+    if form == "feed" and query.feed not in {"sip", "iex"}:
+        # Crypto has no other feed.
+        occasion.decline()
+        return document
     if form == "feed":
         other = "iex" if query.feed == "sip" else "sip"
-        page = page_document(occasion.lab.page(replace(query, feed=other)))
+        page = occasion.document_of(replace(query, feed=other))
         return {**page, "feed": other} if told else page
-    page = page_document(occasion.lab.page(replace(query, is_split_adjusted=not query.is_split_adjusted)))
-    return {**page, "adjustment": "raw" if query.is_split_adjusted else "split"} if told else page
+    page = occasion.document_of(replace(query, is_split_adjusted=not query.is_split_adjusted))
+    return occasion.dialect.with_basis(page, query, told=told)
 
 
 @fault(
@@ -123,10 +129,10 @@ def wrong_schema(occasion: Occasion, document: Document) -> Document:
     if row is None:
         return document
     if form == "lengths":
-        symbol, rows = next((symbol, rows) for symbol, rows in groups(document).items() if row in rows)
+        symbol, rows = next((symbol, rows) for symbol, rows in groups(occasion, document).items() if row in rows)
         columns = {name: [each[name] for each in rows] for name in row}
         columns[field] = columns[field][:-1]
-        return replace_rows(document, symbol, columns)  # type: ignore[arg-type]
+        return occasion.dialect.with_rows(document, symbol, columns)
     if form == "extra":
         row["x"] = "unknown"
         return document
@@ -140,11 +146,9 @@ def wrong_schema(occasion: Occasion, document: Document) -> Document:
 
 @fault("H32", "page", "rows in another order than asked", form=Arg("descending", "which", ("descending", "unsorted")))
 def wrong_order(occasion: Occasion, document: Document) -> Document:
-    for rows in chosen(occasion, document).values():
-        if occasion.args["form"] == "descending":
-            rows.reverse()
-        else:
-            occasion.rng.shuffle(rows)
+    for symbol, rows in chosen(occasion, document).items():
+        others = rows[::-1] if occasion.args["form"] == "descending" else occasion.rng.sample(rows, len(rows))
+        document = occasion.dialect.with_rows(document, symbol, others)
     return document
 
 

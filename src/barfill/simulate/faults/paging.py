@@ -1,61 +1,85 @@
 """
-Faults of paging: short and empty pages, loops, repeated rows, no progress.
+Faults of paging: short and empty pages, loops, repeated rows, no progress, pages that lead elsewhere.
 """
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
+from barfill.simulate.faults.catalogue import CRYPTO_VENUES, PAGING, Arg, Occasion, fault
 from barfill.simulate.faults.places import groups
-from barfill.simulate.queries import BarsQuery, instant_ns
-from barfill.simulate.tokens import Position, make_token
-from barfill.simulate.wire import page_document
+from barfill.simulate.market.sessions import HOUR_NS
+from barfill.simulate.queries import Position
+from barfill.simulate.vendor import Document
+
+_MONTH_NS = 31 * 24 * HOUR_NS
+
+
+@fault(
+    "H19",
+    "page",
+    "rows are capped in silence: only the first or the last of a page, and nothing leads on",
+    vendors=("massive", "tradier", "finnhub", *CRYPTO_VENUES),
+    form=Arg("first", "which are left", ("first", "last")),
+    rows=Arg(720, "how many of each symbol"),
+)
+def capped(occasion: Occasion, document: Document) -> Document:
+    count, is_first = max(1, occasion.args["rows"]), occasion.args["form"] == "first"
+    found = groups(occasion, document)
+    if all(len(rows) <= count for rows in found.values()):
+        occasion.decline()
+        return document
+    for symbol, rows in found.items():
+        document = occasion.dialect.with_rows(document, symbol, rows[:count] if is_first else rows[-count:])
+    return occasion.dialect.with_next(document, None)
 
 
 @fault(
     "H20",
     "page",
     "a short page with a token, an empty page with a token (n in a row: times n), or a last page with a token",
+    vendors=PAGING,
     form=Arg("short", "which", ("short", "empty", "full_last")),
     rows=Arg(7, "rows of the short page"),
 )
 def odd_page(occasion: Occasion, document: Document) -> Document:
     query = occasion.bars_query
     if occasion.args["form"] == "short":
-        return page_document(occasion.lab.page(replace(query, limit=min(query.limit, occasion.args["rows"]))))
+        return occasion.document_of(replace(query, limit=min(query.limit, occasion.args["rows"])))
     if occasion.args["form"] == "empty":
-        return _emptied(document, _token_here(query, occasion.count))
-    if document.get("next_page_token") is not None or not groups(document):
+        return _emptied(occasion, document)
+    if occasion.dialect.next_of(document) is not None or not groups(occasion, document):
         occasion.decline()
         return document
-    return {**document, "next_page_token": _token_after(query, document)}
+    return occasion.dialect.with_next(document, _next_after(occasion, document))
 
 
 @fault(
     "H21",
     "page",
     "tokens that never end: A leads to A; A and B lead to each other; ever new tokens lead to the same page",
+    vendors=PAGING,
     form=Arg("AA", "which", ("AA", "ABAB", "distinct")),
     count=Arg(10_000, "how many distinct tokens until the chain ends"),
 )
 def token_loop(occasion: Occasion, document: Document) -> Document:
-    query, came = occasion.bars_query, occasion.params.get("page_token")
+    dialect, came = occasion.dialect, occasion.dialect.came_by(occasion.asked)
     if occasion.args["form"] == "distinct":
-        if occasion.count > occasion.args["count"]:
-            return {**document, "next_page_token": None}
-        return {**document, "next_page_token": _token_here(query, occasion.count)}
-    natural = document.get("next_page_token") or _token_after(query, document)
-    first = occasion.state.setdefault(_chain(query), came or natural)
+        is_over = occasion.count > occasion.args["count"]
+        return dialect.with_next(document, None if is_over else _next_here(occasion, occasion.count))
+    natural = dialect.next_of(document) or _next_after(occasion, document)
+    first = occasion.state.setdefault(dialect.chain_of(occasion.bars_query), came or natural)
     if came is None:
-        return {**document, "next_page_token": natural}
+        return dialect.with_next(document, natural)
     is_back = occasion.args["form"] == "AA" or came != first
-    return {**document, "next_page_token": first if is_back else natural}
+    return dialect.with_next(document, first if is_back else natural)
 
 
 @fault(
     "H22",
     "page",
     "the last row of the page before is repeated as the first of this one (pages after the first only)",
+    vendors=PAGING,
     form=Arg("equal", "the same values or another close", ("equal", "different")),
     by=Arg(0.01, "by how much the close differs"),
 )
@@ -68,64 +92,101 @@ def repeated_boundary(occasion: Occasion, document: Document) -> Document:
     if occasion.args["form"] == "different":
         row["c"] = round(row["c"] + occasion.args["by"], 6)
         row["h"] = max(row["h"], row["c"])
-    if isinstance(document["bars"], list):
-        return {**document, "bars": [row, *document["bars"]]}
-    rest = {name: rows for name, rows in document["bars"].items() if name != symbol}
-    return {**document, "bars": {symbol: [row, *document["bars"].get(symbol, [])], **rest}}
+    rows = groups(occasion, document).get(symbol, [])
+    return occasion.dialect.with_rows(document, symbol, [row, *rows])
 
 
-@fault("H23", "page", "no progress: pages after the first hold only the row before them, and a token to the same place")
+@fault(
+    "H23",
+    "page",
+    "no progress: pages after the first hold only the row before them, and a token to the same place",
+    vendors=PAGING,
+)
 def no_progress(occasion: Occasion, document: Document) -> Document:
     boundary = _boundary(occasion)
     if boundary is None:
         occasion.decline()
         return document
     symbol, row = boundary
-    bars = [row] if isinstance(document["bars"], list) else {symbol: [row]}
-    return {**document, "bars": bars, "next_page_token": _token_here(occasion.bars_query, occasion.count)}
+    return occasion.dialect.with_rows(_emptied(occasion, document), symbol, [row])
 
 
-def _emptied(document: Document, token: str | None) -> Document:
-    return {**document, "bars": [] if isinstance(document["bars"], list) else {}, "next_page_token": token}
+@fault(
+    "H25",
+    "page",
+    "next_url leads elsewhere: another host, scheme, port, user-info, path before the vendor's (where there is one)",
+    vendors=("massive",),
+    form=Arg("host", "what is other", ("host", "scheme", "port", "user", "path")),
+    host=Arg("elsewhere.invalid", "the other host"),
+)
+def foreign_next(occasion: Occasion, document: Document) -> Document:
+    following = occasion.dialect.next_of(document)
+    if following is None:
+        occasion.decline()
+        return document
+    parts = urlsplit(following)
+    address, _, port = parts.netloc.partition(":")
+    changed = {
+        "host": {"netloc": occasion.args["host"]},
+        "scheme": {"scheme": "http" if parts.scheme == "https" else "https"},
+        "port": {"netloc": f"{address}:{int(port or 443) + 1}"},
+        "user": {"netloc": f"{parts.netloc}@{occasion.args['host']}"},
+        "path": {"path": f"/elsewhere{parts.path}"},
+    }[occasion.args["form"]]
+    return occasion.dialect.with_next(document, urlunsplit(parts._replace(**changed)))
 
 
-def _token_here(query: BarsQuery, serial: int) -> str:
-    """Another text for the place where *query* stands: what follows it is the same page."""
-    before = query.end_ns + 1 if query.is_descending else query.start_ns - 1
-    position = query.after or Position(query.symbols[0], before)
-    return make_token(position, query.timeframe, is_descending=query.is_descending, serial=serial)
+@fault(
+    "D27",
+    "page",
+    "pages after the first are on the other basis of adjustment, as if a split came between them",
+    vendors=("massive",),
+    told=Arg(True, "the page says so"),
+)
+def split_between_pages(occasion: Occasion, document: Document) -> Document:
+    query = occasion.bars_query
+    if query.after is None:
+        occasion.decline()
+        return document
+    other = occasion.document_of(replace(query, is_split_adjusted=not query.is_split_adjusted))
+    return occasion.dialect.with_basis(other, query, told=occasion.args["told"])
 
 
-def _token_after(query: BarsQuery, document: Document) -> str:
-    """The token of the place after the last row of *document*, or of the same place where it has none."""
-    found = groups(document)
-    last = _end(query, found)
-    if last is None:
-        return _token_here(query, 0)
-    return make_token(last, query.timeframe, is_descending=query.is_descending)
+def _emptied(occasion: Occasion, document: Document) -> Document:
+    """No rows, and on to the same page once more."""
+    return occasion.dialect.with_next(occasion.dialect.emptied(document), _next_here(occasion, occasion.count))
 
 
-def _end(query: BarsQuery, found: dict[str, list[dict[str, Any]]]) -> Position | None:
-    """The place of the last row."""
-    symbols = [symbol for symbol, rows in found.items() if rows]
-    if not symbols:
-        return None
-    rows = found[symbols[-1]]
-    return Position(symbols[-1], instant_ns(str(rows[-1]["t"])))
+def _next_here(occasion: Occasion, serial: int) -> str:
+    """Another text for the place where the query stands: what follows it is the same page."""
+    query = occasion.bars_query
+    before_ns = query.end_ns + 1 if query.is_descending else query.start_ns - 1
+    position = query.after or Position(query.symbols[0], before_ns)
+    return occasion.dialect.next_after(query, position, serial)
 
 
-def _chain(query: BarsQuery) -> str:
-    return repr(replace(query, after=None))
+def _next_after(occasion: Occasion, document: Document) -> str:
+    """What leads on behind the last row of *document*, or to the same place where it has none."""
+    found = [(symbol, rows) for symbol, rows in groups(occasion, document).items() if rows]
+    if not found:
+        return _next_here(occasion, 0)
+    symbol, rows = found[-1]
+    last = Position(symbol, occasion.dialect.instant_ns(rows[-1]["t"]))
+    return occasion.dialect.next_after(occasion.bars_query, last)
 
 
 def _boundary(occasion: Occasion) -> tuple[str, dict[str, Any]] | None:
-    """The last row of the page before, by the token that came."""
+    """The last row of the page before, by the place where the query goes on."""
     query = occasion.bars_query
     if query.after is None:
         return None
-    step = 1 if query.is_descending else -1
-    before = replace(query, limit=1, after=Position(query.after.symbol, query.after.ts_ns + step))
-    found = groups(page_document(occasion.lab.page(before)))
-    for symbol, rows in found.items():
-        return symbol, rows[0]
+    at_ns = query.after.ts_ns
+    # Against the order of the pages the row before comes first. It lies within a month, the longest bar.
+    if query.is_descending:
+        near = replace(query, start_ns=at_ns, end_ns=at_ns + _MONTH_NS, after=None, is_descending=False)
+    else:
+        near = replace(query, start_ns=at_ns - _MONTH_NS, end_ns=at_ns, after=None, is_descending=True)
+    rows = groups(occasion, occasion.document_of(replace(near, symbols=(query.after.symbol,))))
+    for symbol, found in rows.items():
+        return symbol, found[0]
     return None

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
-from barfill.simulate.faults.places import PRICES, chosen, groups, replace_rows, target, target_row
-from barfill.simulate.sessions import HOUR_NS
-from barfill.simulate.timeframes import Timeframe
-from barfill.simulate.wire import page_document
+from barfill.simulate.faults.catalogue import STOCK_VENDORS, Arg, Occasion, fault
+from barfill.simulate.faults.places import PRICES, chosen, target, target_row
+from barfill.simulate.market.sessions import HOUR_NS
+from barfill.simulate.market.timeframes import Timeframe
+from barfill.simulate.vendor import Document
 
 _ROW = Arg(0, "which row")
 _TEN_DAYS_NS = 10 * 24 * HOUR_NS
@@ -27,9 +27,11 @@ _TEN_DAYS_NS = 10 * 24 * HOUR_NS
     row=_ROW,
 )
 def no_price(occasion: Occasion, document: Document) -> Document:
-    row = target_row(occasion, document)
-    if row is not None:
-        row[occasion.args["field"]] = _value(occasion)
+    row, field = target_row(occasion, document), occasion.args["field"]
+    if row is not None and field not in row:
+        occasion.decline()
+    elif row is not None:
+        row[field] = _value(occasion)
     return document
 
 
@@ -50,7 +52,7 @@ def negative_prices(occasion: Occasion, document: Document) -> Document:
     return document
 
 
-@fault("D04", "page", "high below low", row=_ROW)
+@fault("D04", "page", "high below low", row=_ROW, at=Arg("", "or its stamp, for instance 2024-03-05T15:30:00Z"))
 def high_below_low(occasion: Occasion, document: Document) -> Document:
     row = target_row(occasion, document)
     if row is not None:
@@ -74,7 +76,7 @@ def outside_range(occasion: Occasion, document: Document) -> Document:
     return document
 
 
-@fault("D06", "page", "the close of an old bar is the newest price of the symbol", row=_ROW)
+@fault("D06", "page", "the close of an old bar is the newest price of the symbol", vendors=STOCK_VENDORS, row=_ROW)
 def close_of_today(occasion: Occasion, document: Document) -> Document:
     found, row = target(occasion, document), target_row(occasion, document)
     if found is None or row is None:
@@ -89,17 +91,25 @@ def close_of_today(occasion: Occasion, document: Document) -> Document:
         limit=1,
         is_descending=True,
         after=None,
-        single=None,
     )
-    for rows in groups(page_document(occasion.lab.page(newest))).values():
-        row["c"] = rows[0]["c"]
+    for _, bars in occasion.lab.page(newest).bars:
+        row["c"] = float(bars.close[0])
     return document
 
 
-@fault("D07", "page", "vwap outside low to high", by=Arg(0.05, "how far above the high"), row=_ROW)
+@fault(
+    "D07",
+    "page",
+    "vwap outside low to high",
+    vendors=(*STOCK_VENDORS, "kraken"),
+    by=Arg(0.05, "how far above the high"),
+    row=_ROW,
+)
 def vwap_outside(occasion: Occasion, document: Document) -> Document:
     row = target_row(occasion, document)
-    if row is not None:
+    if row is not None and "vw" not in row:
+        occasion.decline()
+    elif row is not None:
         row["vw"] = round(row["h"] + occasion.args["by"], 6)
     return document
 
@@ -122,13 +132,13 @@ def duplicate(occasion: Occasion, document: Document) -> Document:
         twin["h"] = max(twin["h"], twin["c"])
     rows = list(found[1])
     rows.insert(rows.index(row) + 1, twin)
-    return replace_rows(document, found[0], rows)
+    return occasion.dialect.with_rows(document, found[0], rows)
 
 
 @fault("D12", "page", "every row twice")
 def every_row_twice(occasion: Occasion, document: Document) -> Document:
     for symbol, rows in chosen(occasion, document).items():
-        document = replace_rows(document, symbol, [dict(row) for row in rows for _ in (0, 1)])
+        document = occasion.dialect.with_rows(document, symbol, [dict(row) for row in rows for _ in (0, 1)])
     return document
 
 

@@ -18,15 +18,62 @@ count towards ``times``.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from random import Random
 from typing import Any
 
 from barfill.errors import InvalidInput
-from barfill.simulate.faults.catalogue import Fault, Laboratory, Occasion, catalogue, find_fault
-from barfill.simulate.timeframes import Timeframe, named_timeframe
+from barfill.simulate.faults.catalogue import VENDORS, Fault, Laboratory, Occasion, catalogue, find_fault
+from barfill.simulate.market.timeframes import Timeframe, named_timeframe
+from barfill.simulate.vendor import Asked, Vendor
 
-ENDPOINTS = ("asset", "assets", "bars", "calendar", "clock", "symbol_bars")
-PROVIDERS = ("alpaca", "finnhub", "massive", "tradier")
+#: By vendor.
+ENDPOINTS = {
+    "alpaca": (
+        "asset",
+        "assets",
+        "bars",
+        "calendar",
+        "clock",
+        "corporate_actions",
+        "crypto_bars",
+        "symbol_bars",
+    ),
+    "massive": (
+        "aggs",
+        "grouped",
+        "crypto_grouped",
+        "prev",
+        "open_close",
+        "tickers",
+        "ticker",
+        "ticker_events",
+        "splits",
+        "dividends",
+        "new_splits",
+        "new_dividends",
+        "market_now",
+        "market_upcoming",
+    ),
+    "tradier": ("timesales", "history", "calendar", "clock", "quotes", "dividends", "corporate_actions"),
+    "finnhub": (
+        "candle",
+        "split",
+        "dividend",
+        "dividend2",
+        "earnings",
+        "earnings_calendar",
+        "symbols",
+        "symbol_change",
+        "holidays",
+        "market_status",
+        "quote",
+        "search",
+    ),
+    "binance": ("exchange_info", "klines", "ping", "time"),
+    "coinbaseexchange": ("candles", "currencies", "product", "products", "time"),
+    "kraken": ("asset_pairs", "assets", "ohlc", "system_status", "time"),
+}
 _MATCH_KEYS = ("provider", "symbol", "endpoint", "timeframe", "nth", "every", "rate", "times")
 _DURATIONS = ("seconds", "interval_s")
 _LINE_KEYS = ("match", "fault", "args")
@@ -45,10 +92,11 @@ class _Line:
     fired: int = 0
     state: dict[str, Any] = field(default_factory=dict)
 
-    def fits(self, endpoint: str, symbols: Sequence[str], timeframe: Timeframe | None) -> bool:
+    def fits(self, vendor: str, endpoint: str, symbols: Sequence[str], timeframe: Timeframe | None) -> bool:
         wanted = self.match
         return (
-            wanted.get("provider") in {None, "alpaca"}
+            vendor in self.fault.vendors
+            and wanted.get("provider") in {None, vendor}
             and wanted.get("endpoint") in {None, endpoint}
             and (wanted.get("symbol") is None or wanted["symbol"] in symbols)
             and (self.timeframe is None or self.timeframe == timeframe)
@@ -78,20 +126,18 @@ class FaultScript:
     def __init__(self, lines: Sequence[Mapping[str, Any]], seed: int) -> None:
         self._lines = [_parse_line(number, line, seed) for number, line in enumerate(lines, start=1)]
 
-    def firing(
-        self, endpoint: str, params: Mapping[str, str], symbols: tuple[str, ...], lab: Laboratory
-    ) -> Iterator[tuple[Fault, Occasion]]:
+    def firing(self, vendor: Vendor, asked: Asked, lab: Laboratory) -> Iterator[tuple[Fault, Occasion]]:
         """The faults that fire on a request, in the order of the script."""
-        timeframe = named_timeframe(params.get("timeframe", ""))
+        symbols, timeframe = vendor.symbols(asked), vendor.timeframe(asked)
         for line in self._lines:
-            if not line.fits(endpoint, symbols, timeframe) or not line.fires():
+            if not line.fits(vendor.name, asked.endpoint, symbols, timeframe) or not line.fires():
                 continue
             line.fired += 1
             yield (
                 line.fault,
                 Occasion(
-                    endpoint=endpoint,
-                    params=params,
+                    asked=asked,
+                    dialect=vendor.dialect,
                     symbols=symbols,
                     args=line.args,
                     count=line.fired,
@@ -105,26 +151,37 @@ class FaultScript:
 
 
 def random_script(
-    seed: int, count: int, ids: Sequence[str] | None = None, *, rate: float = 0.02, seconds_max: float | None = None
+    seed: int,
+    count: int,
+    ids: Sequence[str] | None = None,
+    *,
+    rate: float = 0.02,
+    seconds_max: float | None = None,
+    vendor: str = "alpaca",
 ) -> list[dict[str, Any]]:
     """
     A script of *count* lines drawn from the catalogue, the same for the same seed.
 
     Args:
-        ids: What to draw from; None is everything.
+        ids: What to draw from; None is everything that happens to bars.
         rate: Share of the requests that each line fires on.
         seconds_max: Caps how long waits and hangs last, for tests that cannot wait minutes.
     """
     rng = Random(seed)
-    entries = [find_fault(id_) for id_ in ids] if ids is not None else list(catalogue().values())
+    entries = [find_fault(id_, vendor) for id_ in ids] if ids is not None else _of_bars(vendor)
     lines = []
     for entry in rng.choices(entries, k=count):
         args = {name: rng.choice(arg.choices) for name, arg in entry.args.items() if arg.choices}
         if seconds_max is not None:
             capped = {name: min(entry.args[name].default, seconds_max) for name in _DURATIONS if name in entry.args}
             args |= capped
-        lines.append({"match": {"provider": "alpaca", "rate": rate}, "fault": entry.id, "args": args})
+        lines.append({"match": {"provider": vendor, "rate": rate}, "fault": entry.id, "args": args})
     return lines
+
+
+def _of_bars(vendor: str) -> list[Fault]:
+    """Without those of calendars, which no request for bars meets."""
+    return [entry for entry in catalogue(vendor).values() if entry.stage != "calendar"]
 
 
 def _parse_line(number: int, line: Mapping[str, Any], seed: int) -> _Line:
@@ -132,7 +189,7 @@ def _parse_line(number: int, line: Mapping[str, Any], seed: int) -> _Line:
     _refuse_unknown(where, line, _LINE_KEYS)
     match, args = line.get("match") or {}, line.get("args") or {}
     _refuse_unknown(f"{where}, match", match, _MATCH_KEYS)
-    for key, allowed in (("endpoint", ENDPOINTS), ("provider", PROVIDERS)):
+    for key, allowed in (("endpoint", [*chain(*ENDPOINTS.values())]), ("provider", sorted(VENDORS))):
         if match.get(key) is not None and match[key] not in allowed:
             raise InvalidInput(f"{where}: {key} '{match[key]}' is unknown. Use one of {', '.join(allowed)}.")
     for key in ("nth", "every", "times"):
@@ -143,7 +200,8 @@ def _parse_line(number: int, line: Mapping[str, Any], seed: int) -> _Line:
         timeframe = named_timeframe(match["timeframe"])
         if timeframe is None:
             raise InvalidInput(f"{where}: timeframe '{match['timeframe']}' is unknown. Write m1 or 1Min and the like.")
-    entry = find_fault(str(line.get("fault")))
+    provider = match.get("provider")
+    entry = find_fault(str(line.get("fault")), provider)
     return _Line(entry, entry.arguments(args), dict(match), Random(f"{seed}|{number}"), timeframe)
 
 

@@ -10,17 +10,18 @@ import socket
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from barfill.simulate.faults.catalogue import Arg, Document, Occasion, fault
+from barfill.simulate.faults.catalogue import Arg, Occasion, fault
 from barfill.simulate.faults.places import groups
-from barfill.simulate.replies import Reply
-from barfill.simulate.wire import encode_json, encode_page
+from barfill.simulate.json_text import encode_json
+from barfill.simulate.replies import JSON_TYPE, Reply
+from barfill.simulate.vendor import Document
 
 _POLL_S = 0.05
 _MEGABYTE = 1_000_000
@@ -45,17 +46,17 @@ def cut_short(occasion: Occasion, reply: Reply) -> Reply:
     fraction=Arg(0.5, "the part of the rows that is sent"),
 )
 def cut_validly(occasion: Occasion, reply: Reply) -> Reply:
-    document = _document(reply)
+    document = _document(occasion, reply)
     if document is None:
         occasion.decline()
         return reply
-    left = int(sum(map(len, groups(document).values())) * occasion.args["fraction"])
-    for rows in groups(document).values():
-        del rows[max(left, 0) :]
+    dialect, found = occasion.dialect, groups(occasion, document)
+    left = int(sum(map(len, found.values())) * occasion.args["fraction"])
+    for symbol, rows in found.items():
+        kept = rows[: max(left, 0)]
+        document = dialect.with_rows(document, symbol, kept) if kept else dialect.emptied(document, symbol)
         left -= len(rows)
-    if isinstance(document["bars"], dict):
-        document["bars"] = {symbol: rows for symbol, rows in document["bars"].items() if rows}
-    body = encode_json({**document, "next_page_token": None})
+    body = _written(occasion, dialect.with_next(document, None))
 
     async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
         return _hang_up(request, _head(reply, None) + body)
@@ -71,19 +72,23 @@ def cut_validly(occasion: Occasion, reply: Reply) -> Reply:
     field=Arg("c", "the field of the first row that gets the bare word"),
 )
 def bad_json(occasion: Occasion, reply: Reply) -> Reply:
-    form, document = occasion.args["form"], _document(reply)
+    form, document = occasion.args["form"], _document(occasion, reply)
     if form == "cut":
         return replace(reply, body=reply.body[: len(reply.body) // 2], zipped=None)
     if form == "trailing":
-        return replace(reply, body=reply.body + b'{"bars":{}}', zipped=None)
+        return replace(reply, body=reply.body + occasion.dialect.empty_body, zipped=None)
+    if form == "duplicate" and not reply.body.startswith(b"{"):
+        # Of an array no key can be sent twice.
+        occasion.decline()
+        return reply
     if form == "duplicate":
-        return replace(reply, body=b'{"bars":{},' + reply.body[1:], zipped=None)
-    rows = next(iter(groups(document).values()), None) if document is not None else None
+        return replace(reply, body=occasion.dialect.empty_body[:-1] + b"," + reply.body[1:], zipped=None)
+    rows = next(iter(groups(occasion, document).values()), None) if document is not None else None
     if document is None or not rows:
         occasion.decline()
         return reply
     rows[0][occasion.args["field"]] = msgspec.Raw(form.encode())
-    return replace(reply, body=encode_json(document), zipped=None)
+    return replace(reply, body=_written(occasion, document), zipped=None)
 
 
 @fault(
@@ -141,11 +146,14 @@ def too_large(occasion: Occasion, reply: Reply) -> Reply:
         if occasion.query is None:
             occasion.decline()
             return reply
-        more = replace(occasion.query, limit=int(occasion.query.limit * occasion.args["times"]))
-        return replace(reply, body=encode_page(occasion.lab.page(more)), zipped=None)
+        query, times = occasion.query, occasion.args["times"]
+        # Without pages there are only rows from before the range.
+        earlier_ns = 0 if query.limit else int((query.end_ns - query.start_ns) * (times - 1))
+        more = replace(query, limit=int(query.limit * times), start_ns=query.start_ns - earlier_ns)
+        return replace(reply, body=occasion.dialect.encode(more, occasion.lab.page(more)), zipped=None)
     if form == "nesting":
         depth = occasion.args["depth"]
-        body = b'{"bars":' + b"[" * depth + b"]" * depth + b',"next_page_token":null}'
+        body = b'{"%s":%s%s}' % (occasion.dialect.rows_key.encode(), b"[" * depth, b"]" * depth)
         return replace(reply, body=body, zipped=None)
     if form == "gzip_bomb":
         bomb = _bomb(reply.body, occasion.args["megabytes"])
@@ -178,16 +186,20 @@ def _by(reply: Reply, send: Send) -> Reply:
     return replace(reply, send=send)
 
 
-def _document(reply: Reply) -> Document | None:
-    """The page as plain values, None where the reply is none."""
-    if reply.status != HTTPStatus.OK:
+def _document(occasion: Occasion, reply: Reply) -> Document | None:
+    """The page as plain values, None where the reply is none, or not in JSON."""
+    if reply.status != HTTPStatus.OK or reply.content_type != JSON_TYPE:
         return None
-    try:
-        document: Any = msgspec.json.decode(reply.body)
-    except msgspec.DecodeError:
-        # A page fault has been there already.
-        return None
-    return document if isinstance(document, dict) and "bars" in document else None
+    if occasion.query is None:
+        document = msgspec.json.decode(reply.body)
+    else:
+        document = deepcopy(occasion.spoiled) or occasion.document_of(occasion.query)
+    return document if isinstance(document, dict) and occasion.dialect.rows_key in document else None
+
+
+def _written(occasion: Occasion, document: Document) -> bytes:
+    """A page in the vendor's JSON; what is no page has but one form."""
+    return encode_json(document) if occasion.query is None else occasion.dialect.written(occasion.query, document)
 
 
 def _head(reply: Reply, length: int | None) -> bytes:

@@ -1,0 +1,65 @@
+"""Stored bars of one series for people: as they are, or as they were."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from barfill.core.ranges import Range
+from barfill.core.timeframe import Timeframe
+from barfill.errors import InvalidInput, SymbolNotFound
+from barfill.store.bars import read_rows
+from barfill.store.database import Database
+from barfill.store.events import current_tickers
+from barfill.store.frames import as_frame
+from barfill.store.symbols import find_symbols
+
+ALL_TIME = Range(datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC))
+"""From the first to the last instant at which a bar can start."""
+
+
+def read_bars_of(
+    database: Database, ticker: str, timeframe: Timeframe, wanted: Range, *, as_of: datetime | None = None
+) -> pl.DataFrame:
+    """
+    The bars of one series that start in *wanted*, in time order, in the columns of `store.frames.SCHEMA`.
+
+    Args:
+        ticker: Of today, or a former one of a series.
+        as_of: As they were stored at this instant, by the database's clock; None reads what is stored now.
+
+    Raises:
+        SymbolNotFound: No symbol on record has the ticker, and none had it.
+        InvalidInput: *as_of* lies in the future.
+    """
+    if as_of is not None:
+        check_is_past(database, as_of)
+    symbol_id = _symbol_id(database, ticker)
+    return as_frame(database.run(read_rows, symbol_id, timeframe, wanted, as_of=as_of))
+
+
+def check_is_past(database: Database, as_of: datetime) -> None:
+    """
+    Refuses an instant of which nobody can know yet what will be stored.
+
+    Raises:
+        InvalidInput: It lies in the future, by the database's clock.
+    """
+    now = database.now()
+    if as_of > now:
+        raise InvalidInput(
+            f"as of {as_of.isoformat()} lies in the future: the database's clock says {now.isoformat()}. Give an "
+            "earlier instant, or none for what is stored now."
+        )
+
+
+def _symbol_id(database: Database, ticker: str) -> int:
+    found = database.run(find_symbols, [ticker])
+    if ticker not in found:
+        current = database.run(current_tickers, [ticker])
+        ticker = current.get(ticker, ticker)
+        found = database.run(find_symbols, [ticker])
+    if ticker not in found:
+        raise SymbolNotFound(f"Symbol {ticker!r} is not on record. See: barfill symbols list")
+    return found[ticker].id

@@ -1,0 +1,129 @@
+"""Looks around a run of absent bars that an answer lacks again, so that `core.settlement` can tell what it is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barfill.core.bars import BarColumns
+from barfill.core.calendar import TradingCalendar
+from barfill.core.gaps import Gap
+from barfill.core.ranges import Range, from_us
+from barfill.core.settlement import LIQUID, Surroundings
+from barfill.core.timeframe import Timeframe
+from barfill.engine.run import RunInHand
+from barfill.store.bars import stored_starts
+from barfill.store.database import Connection, Database
+from barfill.store.surroundings import read_others, read_peers
+
+AROUND_THE_CLOCK = "24/7"
+_SESSIONS_IN_A_WEEK = 5
+
+
+def surroundings_of(
+    database: Database, run: RunInHand, gap: Gap, rows: BarColumns, *, first_seen_at: datetime, now: datetime
+) -> Surroundings:
+    """
+    What is known about *gap*, which *run* lacks again.
+
+    Args:
+        rows: The accepted ones of the page, which are not stored yet; symbols numbered as in the query.
+        first_seen_at: When an answer lacked it first.
+    """
+    return database.run(_read, run, gap, rows, now - first_seen_at)
+
+
+def _read(conn: Connection, run: RunInHand, gap: Gap, rows: BarColumns, since: timedelta) -> Surroundings:
+    timeframe, calendar = run.query.timeframe, run.calendar
+    symbol_id = int(run.symbol_ids[gap.symbol])
+    starts = calendar.expected_starts(timeframe, gap.range)
+    ends = calendar.bar_ends(timeframe, starts)
+    sessions, taken = np.unique(calendar.session_of(timeframe, starts), return_counts=True)
+    is_whole = taken >= _session_bars(calendar, timeframe, sessions)
+    bars = read_peers(conn, symbol_id, timeframe, gap.range, calendar=calendar.name, density_min=LIQUID)
+    finer, coarser, others_silent = _other_timeframes(
+        conn, symbol_id, timeframe, gap.range, calendar, sessions[is_whole]
+    )
+    return Surroundings(
+        bars=gap.expected_bars,
+        length=timedelta(microseconds=int(np.sum(ends - starts))),
+        sessions=len(sessions),
+        whole_sessions=int(is_whole.sum()) * (_SESSIONS_IN_A_WEEK if timeframe is Timeframe.W1 else 1),
+        is_framed=_is_framed(conn, run, gap, rows, starts, sessions),
+        density=run.facts[gap.symbol].density,
+        peers=len(bars),
+        peers_present=sum(2 * count >= gap.expected_bars for count in bars),
+        finer=finer,
+        coarser=coarser,
+        others_silent=others_silent,
+        has_halts=calendar.name != AROUND_THE_CLOCK,
+        since=since,
+    )
+
+
+def _session_bars(calendar: TradingCalendar, timeframe: Timeframe, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many bars each session has, shape (n,)."""
+    if not timeframe.is_intraday:
+        return np.ones(len(sessions), np.int64)
+    bars: NDArray[np.int64] = -(-(calendar.closes[sessions] - calendar.opens[sessions]) // timeframe.length_us)
+    return bars
+
+
+def _is_framed(
+    conn: Connection,
+    run: RunInHand,
+    gap: Gap,
+    rows: BarColumns,
+    starts: NDArray[np.int64],
+    sessions: NDArray[np.int64],
+) -> bool:
+    """Whether a bar of the same session, or its open, stands right before the gap, and one, or its close, behind it."""
+    timeframe, calendar = run.query.timeframe, run.calendar
+    if not timeframe.is_intraday or len(sessions) != 1:
+        return False
+    whole = Range(from_us(int(calendar.opens[sessions[0]])), from_us(int(calendar.closes[sessions[0]])))
+    expected = calendar.expected_starts(timeframe, whole)
+    symbol_id = int(run.symbol_ids[gap.symbol])
+    stored = stored_starts(conn, [symbol_id], timeframe, whole)[symbol_id]
+    known = np.union1d(stored, rows.ts[rows.symbol == gap.symbol])
+    first, last = np.searchsorted(expected, [starts[0], starts[-1]])
+    frame = [expected[at] for at in (first - 1, last + 1) if 0 <= at < len(expected)]
+    return bool(np.isin(frame, known).all())
+
+
+def _other_timeframes(
+    conn: Connection,
+    symbol_id: int,
+    timeframe: Timeframe,
+    stretch: Range,
+    calendar: TradingCalendar,
+    whole_sessions: NDArray[np.int64],
+) -> tuple[int, int, bool]:
+    """
+    Bars of finer timeframes in *stretch*, bars of coarser ones that lie wholly inside, and whether a timeframe that is
+    not made of this one was asked and is as silent.
+    """
+    finer = coarser = 0
+    is_silent = False
+    for other, is_asked in read_others(conn, symbol_id, timeframe, stretch).items():
+        if other is Timeframe.W1:
+            continue
+        stored = stored_starts(conn, [symbol_id], other, _with_labels(stretch))[symbol_id]
+        if other is Timeframe.D1:
+            inside = calendar.labels[whole_sessions] if timeframe.is_intraday else stored[:0]
+        else:
+            inside = calendar.expected_starts(other, stretch)
+            last = calendar.bar_ends(timeframe, calendar.expected_starts(timeframe, stretch)[-1:])[0]
+            inside = inside[calendar.bar_ends(other, inside) <= last]
+        count = int(np.isin(inside, stored).sum())
+        is_finer = other.length < timeframe.length
+        finer, coarser = finer + count * is_finer, coarser + count * (not is_finer)
+        is_silent |= is_asked and len(inside) > 0 and count == 0 and (is_finer or other is Timeframe.D1)
+    return finer, coarser, is_silent
+
+
+def _with_labels(stretch: Range) -> Range:
+    """*stretch* from the midnight that stamps its first day on."""
+    return Range(stretch.start.replace(hour=0, minute=0, second=0, microsecond=0), stretch.end)

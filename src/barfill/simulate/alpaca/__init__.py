@@ -1,0 +1,3 @@
+"""
+Alpaca's wire contract.
+"""

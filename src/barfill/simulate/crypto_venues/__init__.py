@@ -1,0 +1,3 @@
+"""
+Wire contracts of crypto venues, as ccxt reads them (providers.md 8).
+"""

@@ -1,0 +1,3 @@
+"""
+The wire contract of Finnhub (providers.md section 6).
+"""

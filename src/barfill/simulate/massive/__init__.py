@@ -1,0 +1,3 @@
+"""
+The wire contract of Massive, formerly Polygon.io (providers.md section 4).
+"""

@@ -1,0 +1,3 @@
+"""
+The wire contract of Tradier's market data (providers.md section 5).
+"""

@@ -119,13 +119,19 @@ async def _once(
     async with open_clients(settings, database, log) as clients:
         looking = make_schedule(settings, database, clients, log, every=every, max_calls=max_calls)
         carrying = make_worker(settings, database, clients, log, concurrency=concurrency)
-        with stopped_by_signals(carrying.stop, log) as was_stopped:
+
+        def stop() -> None:
+            looking.stop()
+            carrying.stop()
+
+        with stopped_by_signals(stop, log) as was_stopped:
             found = await looking.look()
             log.note(told(found))
             if not (plan_only or found.held):
                 await carrying.run_until_empty()
                 await looking.derive()
                 log.note(told_worker(carrying))
+        await looking.close()
         if plan_only:
             return _planned(found, as_json=as_json)
         findings = await looking.findings(begun_at=begun_at)

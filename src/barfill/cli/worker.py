@@ -44,7 +44,7 @@ With --until-empty the exit code is 1 if a run failed, else 0.
     "--concurrency",
     type=click.IntRange(1, CONCURRENCY_MAX),
     metavar="N",
-    help="Carry out so many runs at a time. [default: MAX_CONCURRENT_JOBS]",
+    help="Carry out so many runs of each provider at a time. [default: MAX_CONCURRENT_JOBS]",
 )
 @click.option("--until-empty", is_flag=True, help="End when nothing is due any more.")
 def worker(concurrency: int | None, until_empty: bool) -> int:

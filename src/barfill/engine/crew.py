@@ -1,38 +1,46 @@
 """
-A fixed number of tasks that work off a queue of runs, newest added first where work was split off.
+Works off a queue of runs: a fixed number of each provider's at a time, newest added first where work was split off.
 
-It knows when to stop: on request, at a bound of calls, or when the provider has paused the key.
+A provider that takes minutes for each answer fills its own places and nobody else's. A crew knows when to stop: on
+request, at a bound of calls, or when a provider has paused the key.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 
 
 class Crew:
     """
-    Runs `work(item)` for every item with *size* tasks at a time; work may add further items.
+    Runs `work(item)` for every item; work may add further items.
 
     An exception out of *work* stops the crew: items in hand are cancelled, and it is raised from `run`.
+
+    Args:
+        size: How many items of each lane are in hand at the same time.
+        lane_of: Whose lane an item is in; known from when it is added.
     """
 
-    def __init__(self, size: int, work: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(self, size: int, work: Callable[[int], Awaitable[None]], lane_of: Callable[[int], str]) -> None:
         self._size = size
         self._work = work
-        self._waiting: deque[int] = deque()
-        self._in_hand = 0
-        self._changed = asyncio.Condition()
+        self._lane_of = lane_of
+        self._waiting: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._in_hand: Counter[str] = Counter()
+        self._changed = asyncio.Event()
         self._is_stopping = False
 
     def add(self, items: Iterable[int]) -> None:
         """Adds work behind what is waiting."""
-        self._waiting.extend(items)
+        for item in items:
+            self._waiting[self._lane_of(item)].append(item)
 
     def add_next(self, items: Iterable[int]) -> None:
         """Adds work before what is waiting: the pieces of an item that was split."""
-        self._waiting.extendleft(reversed(list(items)))
+        for item in reversed(list(items)):
+            self._waiting[self._lane_of(item)].appendleft(item)
 
     def stop(self) -> None:
         """Takes nothing further up; what is in hand is finished."""
@@ -41,25 +49,26 @@ class Crew:
     async def run(self) -> None:
         """Returns when nothing is waiting and nothing in hand, or when stopped and nothing in hand."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._size):
-                group.create_task(self._member())
-
-    async def _member(self) -> None:
-        while (item := await self._take()) is not None:
-            try:
-                await self._work(item)
-            finally:
-                async with self._changed:
-                    self._in_hand -= 1
-                    self._changed.notify_all()
-
-    async def _take(self) -> int | None:
-        async with self._changed:
-            while not self._is_stopping:
-                if self._waiting:
-                    self._in_hand += 1
-                    return self._waiting.popleft()
-                if self._in_hand == 0:
-                    return None
+            while True:
+                self._changed.clear()
+                for lane, item in self._taken():
+                    group.create_task(self._carry_out(lane, item))
+                if not self._in_hand.total():
+                    return
                 await self._changed.wait()
-            return None
+
+    def _taken(self) -> list[tuple[str, int]]:
+        """What there is a place for now."""
+        taken: list[tuple[str, int]] = []
+        for lane, waiting in self._waiting.items():
+            while waiting and self._in_hand[lane] < self._size and not self._is_stopping:
+                taken.append((lane, waiting.popleft()))
+                self._in_hand[lane] += 1
+        return taken
+
+    async def _carry_out(self, lane: str, item: int) -> None:
+        try:
+            await self._work(item)
+        finally:
+            self._in_hand[lane] -= 1
+            self._changed.set()

@@ -1,5 +1,5 @@
 """
-Has the runs of a plan carried out, in its order, by a few chains at a time, and keeps the account of one backfill.
+Has the runs of a plan carried out, in its order, a few of each provider's at a time; keeps the account of one backfill.
 
 The runs are in the queue like all others, so workers that run elsewhere take their share. What somebody else has taken
 is waited for, and taken back if its worker dies.
@@ -77,11 +77,11 @@ class Dispatch:
             on_page=self._on_page,
         )
         self._patience_s = settings.worker_patience_s
-        self._crew = Crew(settings.max_concurrent_jobs, self._work)
         self._epochs: dict[int, int] = {}
         self._elsewhere: set[int] = set()
         """Runs that other workers have made or taken."""
         self._provider_of: dict[int, str] = {}
+        self._crew = Crew(settings.max_concurrent_jobs, self._work, self._provider_of.__getitem__)
         self._ended: set[str] = set()
         """Providers of which nothing more is to be had now."""
         self._own: set[int] = set()

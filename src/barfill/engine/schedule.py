@@ -14,6 +14,7 @@ from barfill.core.calendar import TradingCalendar
 from barfill.core.corporate import EventKind
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.engine.across import look_across
+from barfill.engine.alongside import Alongside
 from barfill.engine.catalog import confirm_written
 from barfill.engine.clients import Clients
 from barfill.engine.corporate import FRESH_FOR, EventsReport, unlearned
@@ -46,6 +47,8 @@ class Schedule:
         max_calls: What one look may ask for.
         retention_days: How long finished runs are kept.
         keep_events: Brings corporate actions up to date; None where nobody lists any.
+        patience_s: How long a look waits for what providers are asked before it: new symbols, corporate actions. One
+            that answers after minutes holds up no plan for the others.
         listener: Is told what each look found, on the event loop's thread.
     """
 
@@ -60,6 +63,7 @@ class Schedule:
         max_calls: int | None = None,
         retention_days: int = 90,
         keep_events: Callable[[], Awaitable[EventsReport]] | None = None,
+        patience_s: float = 60.0,
     ) -> None:
         self._database = database
         self._clients = clients
@@ -68,7 +72,8 @@ class Schedule:
         self._every = every
         self._max_calls = max_calls
         self._retention_days = retention_days
-        self._keep_events = keep_events
+        self._events = Alongside(keep_events, patience_s) if keep_events is not None else None
+        self._confirming = Alongside(self._confirm_written, patience_s)
         self._events_due_at = datetime.min.replace(tzinfo=UTC)
         self._stopping = asyncio.Event()
         self._told: set[str] = set()
@@ -78,24 +83,36 @@ class Schedule:
     def stop(self) -> None:
         """Ends `run` at once."""
         self._stopping.set()
+        self._confirming.stop()
+        if self._events is not None:
+            self._events.stop()
+
+    async def close(self) -> None:
+        """Gives up what providers are still being asked; what they have answered is kept."""
+        await self._confirming.cancel()
+        if self._events is not None:
+            await self._events.cancel()
 
     async def run(self) -> None:
         """Looks until it is stopped; a database that is away is looked for again soon, then at growing intervals."""
-        soon_s = SOON_S_MIN
-        while not self._stopping.is_set():
-            try:
-                self._listener.note(told(await self.look()))
-                # A worker that dies behind a run's last page has derived nothing of it, and no run will come again.
-                await self.derive()
-                await self._look_across()
-                wait_s = await self._seconds_to_next_look()
-                soon_s = SOON_S_MIN
-            except StoreError as error:
-                wait_s = min(soon_s, self._every.total_seconds())
-                soon_s = min(soon_s * 2, SOON_S_MAX)
-                self._listener.note(f"The look is taken again in {wait_s:.0f} s: {error}")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait_s)
+        try:
+            soon_s = SOON_S_MIN
+            while not self._stopping.is_set():
+                try:
+                    self._listener.note(told(await self.look()))
+                    # A worker that dies behind a run's last page has derived nothing of it, and no run will come again.
+                    await self.derive()
+                    await self._look_across()
+                    wait_s = await self._seconds_to_next_look()
+                    soon_s = SOON_S_MIN
+                except StoreError as error:
+                    wait_s = min(soon_s, self._every.total_seconds())
+                    soon_s = min(soon_s * 2, SOON_S_MAX)
+                    self._listener.note(f"The look is taken again in {wait_s:.0f} s: {error}")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), wait_s)
+        finally:
+            await self.close()
 
     async def look(self) -> Tick:
         """
@@ -140,7 +157,7 @@ class Schedule:
         """
         waiting: dict[str, frozenset[int]] = {}
         for capabilities in self._clients.roster.final:
-            if self._keep_events is None or capabilities.follows_companies:
+            if self._events is None or capabilities.follows_companies:
                 continue
             tellers = await asyncio.to_thread(self._database.run, read_askers, EventKind.CHANGES)
             if capabilities.provider in tellers:
@@ -151,9 +168,12 @@ class Schedule:
     async def _look_at_events(self) -> None:
         """Every few hours, and before anything is planned: series may have new tickers, or no longer trade."""
         now = await asyncio.to_thread(self._database.now)
-        if self._keep_events is None or now < self._events_due_at:
+        if self._events is None or now < self._events_due_at:
             return
-        report = await self._keep_events()
+        report = await self._events.result()
+        if report is None:
+            self._listener.note("Corporate actions are still being asked for; this look plans without them")
+            return
         for text in (*report.renamed, *report.put_right, *report.delisted, *report.failures):
             self._listener.note(text)
         if not (report.left_out or report.failures):
@@ -161,13 +181,19 @@ class Schedule:
 
     async def _confirm(self) -> None:
         try:
-            now = await asyncio.to_thread(self._database.now)
-            refused = await confirm_written(self._database, self._clients, self._settings, now)
+            refused = await self._confirming.result()
         except (ProviderError, DailyBudgetSpent) as error:
             self._listener.note(f"New symbols could not be looked up: {error}")
         else:
+            if refused is None:
+                self._listener.note("New symbols are still being looked up; this look plans without them")
+                return
             for text in refused.values():
                 self._listener.note(text)
+
+    async def _confirm_written(self) -> dict[str, str]:
+        now = await asyncio.to_thread(self._database.now)
+        return await confirm_written(self._database, self._clients, self._settings, now)
 
     async def derive(self) -> Derived:
         """Makes all that definitions want made of finer bars and that no worker has made yet."""

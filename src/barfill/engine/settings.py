@@ -11,7 +11,7 @@ from barfill.core.plan import Resampling
 class EngineSettings:
     """
     Attributes:
-        max_concurrent_jobs: How many chains of pages are fetched at the same time.
+        max_concurrent_jobs: How many chains of pages are fetched from each provider at the same time.
         resampling: What is derived from finer bars though the provider offers it.
         extended_hours: Whether stock bars outside regular hours are kept.
         worker_patience_s: Whoever gives no sign of life for so long is taken for dead.

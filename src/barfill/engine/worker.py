@@ -1,9 +1,10 @@
 """
-Carries out runs from the queue, as many at a time as it was told, until it is stopped or the queue is empty.
+Carries out runs from the queue until it is stopped or the queue is empty: of each provider as many as it was told.
 
 Any number of workers may run, on any machines that share the database. procrastinate hands out the entries; what is
 done is known from `job_runs` alone. The library's worker ends quietly when a task of its own fails, or the database
-goes away: it is started again, under a new identity, so that what it had is free at once.
+goes away: it is started again, under a new identity, so that what it had is free at once. Each provider's queue has a
+worker of the library to itself: one that answers after minutes keeps none of the others' runs waiting.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import procrastinate
+from procrastinate.worker import Worker
 
 from barfill.core.page import Page
 from barfill.engine.chain import CallBudget
@@ -54,6 +56,7 @@ RESTART_S_MAX = 15.0
 POLL_S = 1.0
 """How often a worker looks for work that nobody has told it of."""
 _LIBRARY_CONNECTIONS = 4
+"""Of the library, beside the one on which it listens for each queue."""
 
 
 @dataclass(slots=True)
@@ -73,7 +76,7 @@ class WorkerTally:
 class QueueWorker:
     """
     Args:
-        settings: How many runs at a time, and what is derived.
+        settings: How many runs of each provider at a time, and what is derived.
         listener: Is told what happens, on the event loop's thread.
         retention_days: How long finished runs are kept.
     """
@@ -194,7 +197,7 @@ class QueueWorker:
             conninfo=self._database.url,
             kwargs={"prepare_threshold": None, "application_name": "barfill queue"},
             min_size=1,
-            max_size=_LIBRARY_CONNECTIONS,
+            max_size=_LIBRARY_CONNECTIONS + len(self._queues),
             timeout=10.0,
         )
         app = procrastinate.App(connector=connector)
@@ -205,20 +208,7 @@ class QueueWorker:
         living = beating(self._database, presence, executor, self._listener.note, patience_s=patience_s)
         async with living, app.open_async():
             reaping = asyncio.create_task(self._reap(clock))
-            self._library = asyncio.create_task(
-                app.run_worker_async(
-                    queues=list(self._queues),
-                    concurrency=self._settings.max_concurrent_jobs,
-                    wait=not until_empty,
-                    listen_notify=not (self._database.is_pooled or until_empty),
-                    fetch_job_polling_interval=POLL_S,
-                    shutdown_graceful_timeout=STOP_GRACE_S,
-                    delete_jobs="always",
-                    install_signal_handlers=False,
-                    update_heartbeat_interval=patience_s / BEATS_IN_PATIENCE,
-                    stalled_worker_timeout=patience_s,
-                )
-            )
+            self._library = asyncio.create_task(self._serve_queues(app, until_empty=until_empty))
             if self._stopping.is_set():  # asked while the queue was being opened
                 self._library.cancel()
             try:
@@ -231,6 +221,39 @@ class QueueWorker:
                 reaping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await reaping
+
+    async def _serve_queues(self, app: procrastinate.App, *, until_empty: bool) -> None:
+        """A worker of the library for each; where one fails, or ends by itself before its time, all of them end."""
+        workers = [self._library_worker(app, queue, until_empty=until_empty) for queue in self._queues]
+        tasks = [asyncio.create_task(worker.run()) for worker in workers]
+        until = asyncio.FIRST_EXCEPTION if until_empty else asyncio.FIRST_COMPLETED
+        try:
+            await asyncio.wait(tasks, return_when=until)
+        finally:
+            # A cancelled one may not notice: the pool waits with `asyncio.wait_for`, which loses what comes in between.
+            for worker in workers:
+                worker.stop()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    def _library_worker(self, app: procrastinate.App, queue: str, *, until_empty: bool) -> Worker:
+        patience_s = self._settings.worker_patience_s
+        return Worker(
+            app,
+            queues=[queue],
+            name=queue,
+            concurrency=self._settings.max_concurrent_jobs,
+            wait=not until_empty,
+            listen_notify=not (self._database.is_pooled or until_empty),
+            fetch_job_polling_interval=POLL_S,
+            shutdown_graceful_timeout=STOP_GRACE_S,
+            delete_jobs="always",
+            install_signal_handlers=False,
+            update_heartbeat_interval=patience_s / BEATS_IN_PATIENCE,
+            stalled_worker_timeout=patience_s,
+        )
 
     async def _carry_out(self, run_id: int, epoch: int) -> None:
         assert self._executor is not None

@@ -245,7 +245,7 @@ class Settings:
     max_concurrent_jobs: int = setting(
         "MAX_CONCURRENT_JOBS",
         whole(1, CONCURRENT_JOBS_MAX),
-        "How many slices are fetched at the same time.",
+        "How many slices are fetched from each provider at the same time.",
         5,
         unit="slices",
     )

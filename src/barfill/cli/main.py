@@ -19,12 +19,13 @@ from barfill import __version__
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-SERVICES = ("schedule", "worker")
+SERVICES = ("schedule", "serve", "worker")
 """What runs until it is told to end: a signal is the orderly end, also while it still starts."""
 
 COMMANDS = {
     "backfill": "Fetch what is missing, so that the database is complete.",
     "status": "How complete each symbol is, and how far behind.",
+    "serve": "Serve the HTTP API, and keep everything complete meanwhile.",
     "schedule": "Keep what the job definitions want complete.",
     "worker": "Carry out runs from the queue.",
     "import": "Bring in bars from CSV and Parquet files.",

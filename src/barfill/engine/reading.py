@@ -10,10 +10,10 @@ from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput, SymbolNotFound
 from barfill.store.bars import read_rows
-from barfill.store.database import Database
+from barfill.store.database import Connection, Database
 from barfill.store.events import current_tickers
 from barfill.store.frames import as_frame
-from barfill.store.symbols import find_symbols
+from barfill.store.symbols import Symbol, find_symbols
 
 ALL_TIME = Range(datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC))
 """From the first to the last instant at which a bar can start."""
@@ -35,7 +35,7 @@ def read_bars_of(
     """
     if as_of is not None:
         check_is_past(database, as_of)
-    symbol_id = _symbol_id(database, ticker)
+    symbol_id = database.run(find_symbol, ticker).id
     return as_frame(database.run(read_rows, symbol_id, timeframe, wanted, as_of=as_of))
 
 
@@ -54,12 +54,17 @@ def check_is_past(database: Database, as_of: datetime) -> None:
         )
 
 
-def _symbol_id(database: Database, ticker: str) -> int:
-    found = database.run(find_symbols, [ticker])
+def find_symbol(conn: Connection, ticker: str) -> Symbol:
+    """
+    The symbol that has the ticker today, or had it before.
+
+    Raises:
+        SymbolNotFound: There is none on record.
+    """
+    found = find_symbols(conn, [ticker])
     if ticker not in found:
-        current = database.run(current_tickers, [ticker])
-        ticker = current.get(ticker, ticker)
-        found = database.run(find_symbols, [ticker])
+        ticker = current_tickers(conn, [ticker]).get(ticker, ticker)
+        found = find_symbols(conn, [ticker])
     if ticker not in found:
         raise SymbolNotFound(f"Symbol {ticker!r} is not on record. See: barfill symbols list")
-    return found[ticker].id
+    return found[ticker]

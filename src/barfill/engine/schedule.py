@@ -76,6 +76,7 @@ class Schedule:
         self._confirming = Alongside(self._confirm_written, patience_s)
         self._events_due_at = datetime.min.replace(tzinfo=UTC)
         self._stopping = asyncio.Event()
+        self._awake = asyncio.Event()
         self._told: set[str] = set()
         self._derived_at: tuple[object, ...] = ()
         self._across_due_at = datetime.min.replace(tzinfo=UTC)
@@ -83,9 +84,14 @@ class Schedule:
     def stop(self) -> None:
         """Ends `run` at once."""
         self._stopping.set()
+        self._awake.set()
         self._confirming.stop()
         if self._events is not None:
             self._events.stop()
+
+    def wake(self) -> None:
+        """Has the next look taken at once: there is something new. To be called on the event loop's thread."""
+        self._awake.set()
 
     async def close(self) -> None:
         """Gives up what providers are still being asked; what they have answered is kept."""
@@ -98,6 +104,7 @@ class Schedule:
         try:
             soon_s = SOON_S_MIN
             while not self._stopping.is_set():
+                self._awake.clear()
                 try:
                     self._listener.note(told(await self.look()))
                     # A worker that dies behind a run's last page has derived nothing of it, and no run will come again.
@@ -110,7 +117,7 @@ class Schedule:
                     soon_s = min(soon_s * 2, SOON_S_MAX)
                     self._listener.note(f"The look is taken again in {wait_s:.0f} s: {error}")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), wait_s)
+                    await asyncio.wait_for(self._awake.wait(), wait_s)
         finally:
             await self.close()
 

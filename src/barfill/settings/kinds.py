@@ -177,6 +177,20 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _host_names(text: str) -> tuple[str, ...]:
+    hosts = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    if not hosts or not all(re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
+        raise ValueError("is no list of host names without ports such as barfill.example.com,10.0.0.5")
+    return hosts
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(dict.fromkeys(part.strip().lower().rstrip("/") for part in text.split(",") if part.strip()))
+    if not origins or not all(re.fullmatch(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?", origin) for origin in origins):
+        raise ValueError("is no list of origins such as https://example.com,http://localhost:5173")
+    return origins
+
+
 def is_loopback(parts: SplitResult) -> bool:
     """Whether a URL leads to this machine."""
     if parts.hostname == "localhost":
@@ -196,6 +210,8 @@ SWITCH = Kind("true or false", bool, _bool)
 NAMES = Kind("names, with commas", str, names)
 NAME = Kind("name", str, _name)
 TIMEFRAMES = Kind("timeframes, with commas", str, _timeframes)
+HOSTS = Kind("host names, with commas", str, _host_names)
+ORIGINS = Kind("origins, with commas", str, _origins)
 
 
 def setting(

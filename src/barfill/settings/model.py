@@ -13,10 +13,12 @@ from barfill.settings.kinds import (
     DATABASE,
     DIRECTORY,
     FILE,
+    HOSTS,
     HTTP_URL,
     KEY,
     NAME,
     NAMES,
+    ORIGINS,
     SWITCH,
     TIMEFRAMES,
     SettingInfo,
@@ -288,10 +290,27 @@ class Settings:
     barfill_api_key: str | None = setting(
         "BARFILL_API_KEY",
         KEY,
-        "Key of barfill's own HTTP API. Kept for it; nothing uses it yet.",
+        "Key of barfill's own HTTP API: whoever changes anything by it must know it.",
         None,
+        shown_default="one made for this installation",
         example="...",
         is_secret=True,
+    )
+    api_hosts: tuple[str, ...] = setting(
+        "API_HOSTS",
+        HOSTS,
+        "Names under which the HTTP API may be asked, besides this machine's own.",
+        (),
+        shown_default="none",
+        example="barfill.example.com",
+    )
+    api_origins: tuple[str, ...] = setting(
+        "API_ORIGINS",
+        ORIGINS,
+        "Origins of web pages that may read what the HTTP API answers.",
+        (),
+        shown_default="none",
+        example="https://charts.example.com",
     )
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
 

@@ -1,4 +1,4 @@
-"""A provider that corrects 1 % of the bars of the last three sessions: the whole way, from the exchange to the reader."""
+"""A provider that corrects 1 % of the bars of the last three sessions, up to what every reader sees of it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ _TRAILER = b"\xff\xff"
 _VALUES = ("open", "high", "low", "close", "volume")
 
 StoredRows = NDArray[np.void]
-"""Rows as read back: fields symbol_id, ts (microseconds since 1970), the values, is_final; native byte order."""
+"""
+Rows as read back: fields symbol_id, ts (microseconds since 1970), the values, is_final, is_extended; native byte order.
+"""
 
 
 def copy_bars(
@@ -39,6 +41,8 @@ def copy_bars(
     table: str,
     rows: BarColumns,
     constants: Mapping[str, str | bool | datetime],
+    *,
+    outside: NDArray[np.bool_] | None = None,
 ) -> None:
     """
     Puts *rows* into *table* by COPY.
@@ -46,7 +50,11 @@ def copy_bars(
     Args:
         rows: `symbol` holds the id of each row's symbol.
         constants: Further columns, the same in all rows.
+        outside: Which rows lie outside of regular hours, bool (n,); None where none does.
     """
+    if outside is not None and outside.any():
+        copy_bars(conn, table, rows.take(outside), {**constants, "is_extended": True})
+        rows = rows.take(~outside)
     has_vwap = ~np.isnan(rows.vwap)
     has_trades = rows.trade_count != NO_TRADE_COUNT
     for optional in _patterns(has_vwap, has_trades):
@@ -56,7 +64,7 @@ def copy_bars(
 
 
 def read_stored(conn: psycopg.Connection[TupleRow], query: bytes, parameters: Mapping[str, object]) -> StoredRows:
-    """The rows of a `copy (select ..) to stdout (format binary)` of symbol_id, ts, the values and is_final."""
+    """The rows of a `copy (select ..) to stdout (format binary)` of symbol_id, ts, the values and both flags."""
     return _read(conn, query, parameters, _READ)
 
 
@@ -79,7 +87,7 @@ def _layout(columns: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
 
 
 _KEY_AND_VALUES = [("symbol_id", ">i4"), ("ts", ">i8"), *((name, ">f8") for name in _VALUES)]
-_READ = [*_KEY_AND_VALUES, ("vwap", ">f8"), ("trade_count", ">i8"), ("is_final", "?")]
+_READ = [*_KEY_AND_VALUES, ("vwap", ">f8"), ("trade_count", ">i8"), ("is_final", "?"), ("is_extended", "?")]
 _OPTIONAL = {"vwap": ">f8", "trade_count": ">i8"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.ranges import to_us
+from barfill.core.timeframe import Timeframe
 from barfill.store.database import Database
 from barfill.store.migrate import MIGRATIONS, migrate
 from barfill.store.pages import write_derived
-from tests.store.builders import add, minute, query, write
+from tests.store.builders import add, minute, minutes, query, write
 from tests.store.fixtures import empty_database
 
 FLAGS = "select ts, is_extended from ohlc_bars order by ts"
@@ -82,3 +84,18 @@ def test_a_flag_that_changes_is_no_other_value(database: Database) -> None:
 
     query(database, "update ohlc_bars set is_extended = false, close = 10.5 where close = 10")
     assert query(database, "select close, is_extended from bar_revisions") == [(10, True)]
+
+
+def test_bars_that_are_derived_anew_leave_extended_ones_alone(database: Database) -> None:
+    """A derived bar that is no longer made is taken out; one outside of regular hours beside it was never derived."""
+    (aapl,) = add(database, "AAPL")
+    proved = {aapl: minutes(0, 15)}
+
+    def derive(closes: dict[int, float], **more: Any) -> None:
+        made = replace(write({aapl: closes}, proved, **more), timeframe=Timeframe.M5)
+        database.run(write_derived, made)
+
+    derive({0: 10.0, 5: 11.0, 10: 12.0}, outside=lambda starts: starts >= to_us(minute(10)))
+    derive({0: 10.0}, made_from=Timeframe.M1)
+
+    assert query(database, FLAGS) == [(minute(0), False), (minute(10), True)]

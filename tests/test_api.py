@@ -49,12 +49,13 @@ def test_bars_come_in_order_with_types_that_say_what_they_are(database: Database
         **dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), pl.Float64),
         "trade_count": pl.Int64,
         "data_status": pl.String,
+        "is_extended": pl.Boolean,
     }
     assert frame.rows() == [
-        (minute(0), 9.75, 11.0, 9.0, 10.0, 105.0, 10.0, 7, "final"),
-        (minute(1), 10.75, 12.0, 10.0, 11.0, 115.5, 11.0, 7, "final"),
-        (minute(2), 11.75, 13.0, 11.0, 12.0, 126.0, None, None, "final"),
-        (minute(3), 12.75, 14.0, 12.0, 13.0, 136.5, 13.0, 7, "live"),
+        (minute(0), 9.75, 11.0, 9.0, 10.0, 105.0, 10.0, 7, "final", False),
+        (minute(1), 10.75, 12.0, 10.0, 11.0, 115.5, 11.0, 7, "final", False),
+        (minute(2), 11.75, 13.0, 11.0, 12.0, 126.0, None, None, "final", False),
+        (minute(3), 12.75, 14.0, 12.0, 13.0, 136.5, 13.0, 7, "live", False),
     ]
     assert db.bars("AAPL", "h1").schema == frame.schema
 

@@ -67,7 +67,7 @@ class Bars:
         Returns:
             Columns ts (start of the bar, UTC; of days and weeks 00:00 of their date), open, high, low, close (raw, in
             the quote currency), volume, vwap and trade_count (null where the provider gives none), data_status (`live`
-            or `final`). No rows where nothing is stored.
+            or `final`), is_extended (whether it lies outside of regular hours). No rows where nothing is stored.
 
         Raises:
             SymbolNotFound: Nobody on record has or had the ticker.

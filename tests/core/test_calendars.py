@@ -346,3 +346,28 @@ def test_file_that_says_nothing_clear_is_refused(text: str, error: str) -> None:
     """
     with pytest.raises(InvalidInput, match=error):
         parse_own_sessions(text, "days.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "regular", "outside"),
+    [
+        (
+            "XNYS",
+            ["2024-03-05T14:30", "2024-03-05T20:59"],
+            ["2024-03-05T14:29", "2024-03-05T21:00", "2024-03-09T15:00"],
+        ),
+        (
+            "XHKG",
+            ["2024-03-05T01:30", "2024-03-05T07:59"],
+            ["2024-03-05T04:00", "2024-03-05T04:59", "2024-03-05T08:00"],
+        ),
+        (AROUND_THE_CLOCK, ["2024-03-05T00:00", "2024-03-09T23:59"], []),
+    ],
+)
+def test_bars_outside_of_regular_hours_are_told_by_their_start(
+    name: str, regular: list[str], outside: list[str]
+) -> None:
+    """Before the open, from the close on, on closed days and in lunch breaks; around the clock none is."""
+    starts = np.array([us(text) for text in [*regular, *outside]], np.int64)
+
+    assert CALENDARS[name].is_outside(starts).tolist() == [False] * len(regular) + [True] * len(outside)

@@ -65,6 +65,29 @@ def test_missing_is_within_the_window_before_the_horizon_and_uncovered(
 
 
 @settings(deadline=None)
+@given(window=ranges_values(), covered=ranges_values(), horizon=instants(), timeframe=TIMEFRAMES)
+def test_with_extended_hours_no_instant_is_left_out_and_no_bar_is_cut(
+    window: Ranges, covered: Ranges, horizon: datetime, timeframe: Timeframe
+) -> None:
+    """The same ranges, each from its very start on and as far as whole bars go; days are as without."""
+    regular = missing_ranges(window, covered, NYSE, timeframe, horizon)
+
+    missing = missing_ranges(window, covered, NYSE, timeframe, horizon, extended_hours=True)
+
+    assert not missing & covered
+    assert missing - window == Ranges()
+    assert regular - missing == Ranges()
+    if not timeframe.is_intraday:
+        assert missing == regular
+        return
+    left = (window & Range(FIRST_DAY - timedelta(days=1), horizon)) - covered if horizon > FIRST_DAY else Ranges()
+    for one, part in zip(missing, regular, strict=True):
+        (whole,) = (each for each in left if each.start == one.start)
+        assert part.end <= one.end <= whole.end
+        assert whole.end - one.end < timeframe.length
+
+
+@settings(deadline=None)
 @given(window=range_values(), timeframe=TIMEFRAMES)
 def test_no_range_is_asked_for_on_closed_days(window: Range, timeframe: Timeframe) -> None:
     """Each missing range begins with an expected bar and holds at least one."""

@@ -710,6 +710,40 @@ def test_stray_wick_is_one_row() -> None:
     assert result.accepted.ts.tolist() == minutes(0, 1, 3, 4)
 
 
+@pytest.mark.parametrize(
+    ("spoiled", "told"),
+    [
+        ({"low": 1.0}, "the low 1.0 is more than ten times away from the last accepted close, 100.0"),
+        ({"high": 1_500.0}, "the high 1500.0 is more than ten times away from the last accepted close, 100.0"),
+        ({"high": 1_500.0, "low": 0.5}, "the low 0.5 is more than ten times away from the last accepted close, 100.0"),
+        ({"open": 2_000.0, "high": 3_000.0}, "the high 3000.0 is more"),
+        ({"low": 0.5, "close": 0.5}, "the close 0.5 is more than ten times away from the last accepted close, 100.0"),
+    ],
+)
+def test_reason_names_the_price_that_is_out(spoiled: dict[str, float], told: str) -> None:
+    """
+    Q20: the close where it is out itself, else the price that is farthest away, and the close that it was measured by.
+    """
+    rows = priced(minutes(*range(5)), 100.0)
+    for name, value in spoiled.items():
+        getattr(rows, name)[2] = value
+
+    assert judged(rows).quarantined[0].reason.startswith(told)
+
+
+def test_reason_of_a_row_whose_level_alone_is_out() -> None:
+    """
+    Q20: within a level that is not believed a price may come back to less than ten times; the reason says so.
+    """
+    result = level((100.0, 20), (1_001.0, 1), (990.0, 1), (9.0, 20), last_closes={0: 100.0})
+
+    assert [row.reason for row in result.quarantined][:2] == [
+        "the close 1001.0 is more than ten times away from the last accepted close, 100.0",
+        "the close 990.0 belongs to prices more than ten times away from the close 100.0 before",
+    ]
+    assert level((1.0, 300), (20.0, 30)).held[0].reason.startswith("the close 20.0 is more than ten times away")
+
+
 def test_stray_wick_of_the_very_first_row_is_told_by_the_next() -> None:
     """
     Q20: with nothing stored before, the first row's wick is measured by the close after it.

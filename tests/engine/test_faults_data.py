@@ -10,6 +10,7 @@ import pytest
 
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
+from barfill.engine.across import look_across
 from tests.engine.honesty import (
     PAIR,
     QUARTER,
@@ -190,6 +191,80 @@ def test_d08_a_saturdays_bar_is_kept_out_and_hurts_nobody(faulty: FaultyRig) -> 
 
     rules = faulty.query("select distinct rule, extract(isodow from ts)::integer from quarantined_bars")
     assert rules == [("Q14", 6)]
+
+
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_d09_a_long_wick_is_stored_and_marked(faulty: FaultyRig, side: str) -> None:
+    """A minute that reaches a tenth beyond its neighbours is stored as it was sent, and W11 says so of it alone."""
+    faulty.page_size = 1_000
+    faulty.inject("D09", {"symbol": "AAPL", "times": 1}, row=3, side=side)
+
+    report = faulty.backfill(PAIR, [Timeframe.M1], ONE_DAY)
+
+    is_complete(report)
+    ts = FIRST_BAR + 3 * Timeframe.M1.length_us
+    truth, stored = (faulty.truth("AAPL", Timeframe.M1, ONE_DAY), faulty.stored("AAPL", Timeframe.M1))
+    assert {one for one in truth if stored[one] != truth[one]} == {ts}
+    place, factor = (1, 1.1) if side == "above" else (2, 0.9)
+    assert stored[ts][place] == pytest.approx(factor * truth[ts][place])
+    assert faulty.query("select ts from bar_warnings where rule = 'W11'") == [(from_us(ts),)]
+    assert faulty.query("select count(*) from quarantined_bars") == [(0,)]
+
+
+def test_d10_a_false_level_is_kept_out_until_it_is_withdrawn(faulty: FaultyRig) -> None:
+    """Two hours at 0.0003 of the price: none of them is stored; once the prices are right again, all are."""
+    faulty.page_size = 200
+    start, end = (TWO_DAYS.start.replace(hour=hour).isoformat() for hour in (15, 17))
+    faulty.inject("D10", {"symbol": "AAPL"}, start=start, end=end)
+
+    report = faulty.backfill(PAIR, [M15], TWO_DAYS)
+
+    nothing_is_silently_successful(faulty, report, M15, TWO_DAYS)
+    leaves_gaps(report, "quarantined")
+    assert faulty.query("select distinct rule, symbol from quarantined_bars") == [("Q20", "AAPL")]
+    assert faulty.query("select count(distinct ts), min(ts), max(ts) from quarantined_bars") == [
+        (8, TWO_DAYS.start.replace(hour=15), TWO_DAYS.start.replace(hour=16, minute=45))
+    ]
+    heals(faulty)
+
+
+def test_d10_a_reverse_split_without_an_action_is_believed_with_the_next_session(faulty: FaultyRig) -> None:
+    """Prices twenty times as high from one session on: held, then stored once the next is there, marked by W18."""
+    faulty.page_size = 200
+    first, both = days("2026-09-11", "2026-09-15"), days("2026-09-11", "2026-09-16")
+    begins = TWO_DAYS.start.replace(hour=13, minute=30)
+    faulty.inject("D10", factor=20, start=begins.isoformat())
+
+    faulty.backfill(["AAPL"], [M15], first)
+    held = faulty.stored("AAPL", M15)
+    faulty.change("update series_gaps set next_check_at = now() - interval '1 second'")
+    report = faulty.backfill(["AAPL"], [M15], both)
+
+    truth, stored = faulty.truth("AAPL", M15, both), faulty.stored("AAPL", M15)
+    assert held == {ts: bar for ts, bar in truth.items() if ts < to_us(begins)}
+    is_complete(report)
+    assert stored.keys() == truth.keys()
+    assert all(stored[ts][3] == pytest.approx(20 * bar[3]) for ts, bar in truth.items() if ts >= to_us(begins))
+    assert faulty.query("select ts from bar_warnings where rule = 'W18'") == [(begins,)]
+    assert faulty.query("select count(*) from quarantined_bars") == [(0,)]
+
+
+@pytest.mark.parametrize(("by", "sessions"), [(0.13, 0), (0.6, 2)])
+def test_d19_bars_that_add_up_to_less_than_the_day_are_stored(faulty: FaultyRig, by: float, sessions: int) -> None:
+    """Volumes that are short are stored as sent, nothing is kept out, and W12 alone tells what is a quarter short."""
+    faulty.page_size = 200
+    faulty.inject("D19", by=by)
+
+    report = faulty.backfill(["AAPL"], [M15, D1], TWO_DAYS)
+    look_across(faulty.database, None, TWO_DAYS)
+
+    is_complete(report)
+    truth, stored = faulty.truth("AAPL", M15, TWO_DAYS), faulty.stored("AAPL", M15)
+    assert {ts: bar[4] for ts, bar in stored.items()} == pytest.approx({ts: (1 - by) * truth[ts][4] for ts in truth})
+    assert faulty.stored("AAPL", D1) == faulty.truth("AAPL", D1, TWO_DAYS)
+    told = faulty.query("select rule, count(*) from bar_warnings group by 1")
+    assert told == ([("W12", sessions)] if sessions else [])
+    assert faulty.query("select count(*) from quarantined_bars") == [(0,)]
 
 
 @pytest.mark.parametrize("timeframe", [M15, D1])

@@ -98,6 +98,12 @@ def holes(there: Starts, timeframe: Timeframe) -> list[Range]:
     return [Range(from_us(end), from_us(start)) for end, start in zip(ends, there[1:], strict=True) if end < start]
 
 
+def told(bring: Importer) -> list[str]:
+    """Which value of each row in quarantine broke the rule of levels, as its reason says."""
+    ending = " is more than ten times away from the last accepted close, "
+    return [reason.partition(ending)[0] for (reason,) in bring.query("select reason from quarantined_bars")]
+
+
 @pytest.mark.parametrize("name", CRYPTO)
 def test_the_bars_that_a_crypto_file_lacks_are_its_gaps(bring: Importer, name: str) -> None:
     """Each absent bar lies in exactly one gap, which names as many bars as are absent in it; no other gap is told."""
@@ -110,6 +116,7 @@ def test_the_bars_that_a_crypto_file_lacks_are_its_gaps(bring: Importer, name: s
     assert absent_by_kind(bring, timeframe, expected) == kinds
     assert len(expected) - len(there) == sum(kinds.values()) - kinds.get("quarantined", 0)
     assert report.tally.by_rule == ({"Q20": 1} if name == COINBASE_DAYS else {})
+    assert told(bring) == (["the low 0.06"] if name == COINBASE_DAYS else [])
 
 
 def test_long_holes_have_the_edges_of_the_file(bring: Importer) -> None:
@@ -162,6 +169,7 @@ def test_23_years_of_days_have_no_false_gap(bring: Importer, ticker: str, rules:
     assert (report.tally.rows, report.tally.by_rule) == (5_849, rules)
     kinds = absent_by_kind(bring, D1, NYSE.expected_starts(D1, SPAN))
     assert kinds == ({"quarantined": rules["Q20"]} if rules else {})
+    assert told(bring) == (["the low 10.59"] if rules else [])
 
 
 def test_a_fund_that_traded_under_another_ticker_lacks_those_years(bring: Importer) -> None:

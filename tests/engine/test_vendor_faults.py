@@ -21,7 +21,9 @@ from tests.engine.test_every_provider import VENUES, ProviderRig
 M15, D1 = Timeframe.M15, Timeframe.D1
 SEEN_BY_NOBODY = {
     "D06": "a price that could be",
+    "D09": "a high that could be",
     "D18": "a volume that could be",
+    "D19": "volumes that could be",
     "D20": "one bar that is absent, as a bar without a trade is",
     "D24": "an earlier volume of a bar",
     "D25": "an earlier close of a bar",

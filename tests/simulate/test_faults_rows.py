@@ -121,6 +121,45 @@ def test_d08_a_saturday(rows: Rows, spoil: Spoil) -> None:
     assert (last["h"], last["c"]) == (499, 2.5)
 
 
+@pytest.mark.parametrize(("side", "field", "factor"), [("above", "h", 1.1), ("below", "l", 0.9)])
+def test_d09_a_long_wick(rows: Rows, spoil: Spoil, side: str, field: str, factor: float) -> None:
+    """One price of one row is a tenth away, the others are as they were."""
+    right = rows()
+    spoil("D09", side=side, row=1)
+
+    spoiled = rows()
+
+    assert spoiled[1] == {**right[1], field: pytest.approx(right[1][field] * factor)}
+    assert [spoiled[0], spoiled[2]] == [right[0], right[2]]
+
+
+def test_d10_a_false_level(rows: Rows, spoil: Spoil) -> None:
+    """All prices of a run of rows, by number or by stamp, are a multiple; volumes stay."""
+    right = rows()
+    spoil("D10", row=1, bars=1)
+    by_number = rows()
+    spoil("D10", start=right[1]["t"], end=right[2]["t"])
+    by_stamp = rows()
+    spoil("D10", factor=20, start=right[1]["t"])
+    for_ever = rows()
+
+    assert by_number == by_stamp
+    assert [by_number[0], by_number[2]] == [right[0], right[2]]
+    assert by_number[1]["v"] == right[1]["v"]
+    for name in ("o", "h", "l", "c", "vw"):
+        assert by_number[1][name] == pytest.approx(0.0003 * right[1][name])
+        assert [row[name] for row in for_ever[1:]] == pytest.approx([20 * row[name] for row in right[1:]])
+
+
+def test_d19_less_within_the_day(rows: Rows, spoil: Spoil) -> None:
+    """The volumes of minutes are short; the day's own is not, and the fault has not fired on it."""
+    day, right = rows(), rows(**MINUTES)
+    spoil("D19", {"times": 1})
+
+    assert rows() == day
+    assert [row["v"] for row in rows(**MINUTES)] == pytest.approx([0.87 * row["v"] for row in right])
+
+
 @pytest.mark.parametrize("form", ["equal", "different"])
 def test_d11_a_row_twice(rows: Rows, spoil: Spoil, form: str) -> None:
     """One stamp comes twice, with equal values or with another close."""

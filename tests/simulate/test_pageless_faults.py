@@ -40,10 +40,10 @@ def both(tradier: httpx.Client, finnhub: httpx.Client) -> dict[str, httpx.Client
 @pytest.mark.parametrize(
     ("vendor", "path", "idle"),
     [
-        ("tradier", HISTORY, {"D07", "D13", "D14"}),  # days have neither a stamp nor a vwap
+        ("tradier", HISTORY, {"D07", "D13", "D14", "D19"}),  # days have neither a stamp nor a vwap
         ("tradier", SALES, set()),
         ("finnhub", QUARTERS, {"D07", "V07"}),
-        ("finnhub", DAYS, {"D07"}),
+        ("finnhub", DAYS, {"D07", "D19"}),
     ],
 )
 def test_rows_are_spoiled(

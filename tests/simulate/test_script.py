@@ -16,7 +16,7 @@ from barfill.simulate.faults.script import ENDPOINTS
 Ask = Callable[..., httpx.Response]
 EXPECTED = (
     [f"H{n:02d}" for n in (1, 2, 3, 4, 5, 6, *range(8, 19), *range(20, 25), *range(26, 35)) if n not in {7, 19, 25}]
-    + [f"D{n:02d}" for n in (*range(1, 9), *range(11, 19), 20, 23, 24, 25)]
+    + [f"D{n:02d}" for n in (*range(1, 21), 23, 24, 25)]
     + ["T07"]
 )  # fmt: skip
 

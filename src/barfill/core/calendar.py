@@ -165,6 +165,10 @@ class TradingCalendar:
         part = self._part_of(instants)
         return self.part_opens[np.maximum(part, 0)], part >= 0
 
+    def is_outside(self, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which intraday bars, by their starts in microseconds UTC, lie outside of regular hours: (n,)."""
+        return self._part_of(starts) < 0
+
     def _part_of(self, instants: NDArray[np.int64]) -> NDArray[np.int64]:
         part = np.searchsorted(self.part_opens, instants, side="right") - 1
         return np.where((part >= 0) & (instants < self.part_closes[np.maximum(part, 0)]), part, -1)

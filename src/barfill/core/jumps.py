@@ -76,10 +76,13 @@ class Jumps:
     """
     Attributes:
         fate: uint8 (n,), a `Fate` per row.
+        reference: float64 (n,), the close that a row was measured by, in the quote currency; NaN for a row that is
+            accepted.
         leaps: Positions of the rows at which a new price level begins that nobody filed but that lasts (W18).
     """
 
     fate: NDArray[np.uint8]
+    reference: NDArray[np.float64]
     leaps: NDArray[np.intp]
 
 
@@ -123,7 +126,7 @@ def find_jumps(
     flagged = (bars.high > FARTHEST_FACTOR * before) | (bars.low * FARTHEST_FACTOR < before)
     if not flagged.any():
         return None
-    fate = np.zeros(len(bars), np.uint8)
+    fate, reference = np.zeros(len(bars), np.uint8), np.full(len(bars), np.nan)
     leaps: list[int] = []
     for symbol in np.unique(bars.symbol[flagged]):
         start, end = np.searchsorted(bars.symbol, [symbol, symbol + 1])
@@ -136,10 +139,26 @@ def find_jumps(
             later_close=float(references.later_closes[symbol]),
             splits=references.known_splits.get(int(symbol), ()),
         )
-        series_fate, series_leaps = _judge_series(series)
-        fate[start:end] = series_fate
-        leaps.extend(int(start) + leap for leap in series_leaps)
-    return Jumps(fate, np.array(leaps, np.intp))
+        found = _judge_series(series)
+        fate[start:end], reference[start:end] = found.fate, found.reference
+        leaps.extend(int(start) + leap for leap in found.leaps.tolist())
+    return Jumps(fate, reference, np.array(leaps, np.intp))
+
+
+def price_that_jumped(prices: tuple[float, float, float, float], reference: float) -> str | None:
+    """
+    Which of a row's prices rule Q20 does not believe: `close`, else whichever of `low`, `high` and `open` is farthest
+    away; None where each is within ten times of *reference*, so that only the row's level is not.
+
+    Args:
+        prices: open, high, low, close.
+        reference: The close that the row was measured by.
+    """
+    named = dict(zip(("open", "high", "low", "close"), prices, strict=True))
+    beyond = [name for name, price in named.items() if bool(_is_beyond(price, reference))]
+    if not beyond or "close" in beyond:
+        return "close" if beyond else None
+    return max(beyond, key=lambda name: max(named[name] / reference, reference / named[name]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +173,7 @@ class _Series:
     splits: Sequence[KnownSplit]
 
 
-def _judge_series(series: _Series) -> tuple[NDArray[np.uint8], list[int]]:
+def _judge_series(series: _Series) -> Jumps:
     """Cuts the rows where the close jumps and judges each level as a whole."""
     close = series.rows.close
     cuts = np.flatnonzero(_is_beyond(close[1:], close[:-1])) + 1
@@ -163,7 +182,7 @@ def _judge_series(series: _Series) -> tuple[NDArray[np.uint8], list[int]]:
     if np.isnan(reference):
         longest = int(np.argmax(np.diff(bounds)))
         reference = float(np.median(close[bounds[longest] : bounds[longest + 1]]))
-    fate = np.zeros(len(close), np.uint8)
+    fate, measured_by = np.zeros(len(close), np.uint8), np.full(len(close), np.nan)
     leaps: list[int] = []
     for start, end in pairwise(bounds):
         is_jump = bool(_is_beyond(close[start], reference))
@@ -171,13 +190,16 @@ def _judge_series(series: _Series) -> tuple[NDArray[np.uint8], list[int]]:
         level = _judge_level(series, start, end) if is_jump and not has_split else Fate.ACCEPTED
         fate[start:end] = level
         if level is not Fate.ACCEPTED:
+            measured_by[start:end] = reference
             continue
         if is_jump:
             reference = float(close[start])
             leaps.extend([] if has_split else [start])
-        fate[start:end][_strays(series.rows, start, end, reference)] = Fate.QUARANTINED
+        before = np.concatenate(([reference], close[start : end - 1]))
+        strays = start + _strays(series.rows, start, end, before)
+        fate[strays], measured_by[strays] = Fate.QUARANTINED, before[strays - start]
         reference = float(close[end - 1])
-    return fate, leaps
+    return Jumps(fate, measured_by, np.array(leaps, np.intp))
 
 
 def _judge_level(series: _Series, start: int, end: int) -> Fate:
@@ -193,11 +215,10 @@ def _judge_level(series: _Series, start: int, end: int) -> Fate:
     return Fate.QUARANTINED if came_back else Fate.ACCEPTED
 
 
-def _strays(rows: BarColumns, start: int, end: int, reference: float) -> NDArray[np.bool_]:
-    """Rows of an accepted level whose close fits and another price does not."""
-    before = np.concatenate(([reference], rows.close[start : end - 1]))
+def _strays(rows: BarColumns, start: int, end: int, before: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The rows of an accepted level whose close fits the one *before* and another price does not, counted from 0."""
     high, low = rows.high[start:end], rows.low[start:end]
-    return (high > FARTHEST_FACTOR * before) | (low * FARTHEST_FACTOR < before)
+    return np.flatnonzero((high > FARTHEST_FACTOR * before) | (low * FARTHEST_FACTOR < before))
 
 
 def _has_split(series: _Series, row: int, reference: float) -> bool:

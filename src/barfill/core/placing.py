@@ -8,6 +8,7 @@ Extended hours are reckoned from the session itself: 5.5 h before its open to 4 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from barfill.errors import BadResponse
 
 PRE_MARKET_US = int(5.5 * 3600) * 1_000_000
 POST_MARKET_US = 4 * 3600 * 1_000_000
+Instants = TypeVar("Instants", int, NDArray[np.int64])
 _FIRST_STOCK_BAR = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 _FIRST_CRYPTO_BAR = datetime(2009, 1, 3, tzinfo=UTC)
 
@@ -101,11 +103,20 @@ def _tolerated(query: BarsQuery, calendar: TradingCalendar, nearby: slice) -> tu
     return lowest, highest
 
 
-def _extended_hours(calendar: TradingCalendar, chosen: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    opens, closes = calendar.opens[chosen], calendar.closes[chosen]
-    if calendar.name == AROUND_THE_CLOCK:
+def extended_hours(name: str, opens: Instants, closes: Instants) -> tuple[Instants, Instants]:
+    """
+    From when to when bars may start around regular hours of the calendar of this *name*.
+
+    Args:
+        opens, closes: Microseconds UTC, one session's or those of many.
+    """
+    if name == AROUND_THE_CLOCK:
         return opens, closes
     return opens - PRE_MARKET_US, closes + POST_MARKET_US
+
+
+def _extended_hours(calendar: TradingCalendar, chosen: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return extended_hours(calendar.name, calendar.opens[chosen], calendar.closes[chosen])
 
 
 def _place_daily(sheet: Sheet, timeframe: Timeframe, calendar: TradingCalendar) -> None:

@@ -161,18 +161,28 @@ def sources(windows: Mapping[Timeframe, Range], capabilities: Capabilities, resa
 
 
 def missing_ranges(
-    window: Ranges, covered: Ranges, calendar: TradingCalendar, timeframe: Timeframe, horizon: datetime
+    window: Ranges,
+    covered: Ranges,
+    calendar: TradingCalendar,
+    timeframe: Timeframe,
+    horizon: datetime,
+    *,
+    extended_hours: bool = False,
 ) -> Ranges:
     """
     What of *window* is to be fetched: not covered, before *horizon*, and trimmed to where bars are expected.
 
-    A range without any expected bar (nights, weekends, holidays) is no work and is left out.
+    A range without any expected bar (nights, weekends, holidays) is no work and is left out. With *extended_hours* the
+    others begin where they begin and end with a whole bar: an evening comes with the next session, in the same call.
     """
     hull = window.hull
     if hull is None or hull.start >= horizon:
         return Ranges()
     left = (window & Range(hull.start, horizon)) - covered
-    return Ranges(trimmed for one in left if (trimmed := _trimmed(one, calendar, timeframe)) is not None)
+    trimmed = ((one, _trimmed(one, calendar, timeframe)) for one in left)
+    if not (extended_hours and timeframe.is_intraday):
+        return Ranges(part for _, part in trimmed if part is not None)
+    return Ranges(_with_extended(one, part, calendar, timeframe) for one, part in trimmed if part is not None)
 
 
 def cut_slices(needs: Iterable[Need], capabilities: Capabilities, calendar: TradingCalendar) -> tuple[Slice, ...]:
@@ -248,6 +258,14 @@ def _trimmed(wanted: Range, calendar: TradingCalendar, timeframe: Timeframe) -> 
         return None
     end = from_us(int(starts[-1])) + timeframe.length
     return Range(from_us(int(starts[0])), min(end, wanted.end))
+
+
+def _with_extended(wanted: Range, trimmed: Range, calendar: TradingCalendar, timeframe: Timeframe) -> Range:
+    """*wanted* without the part of a bar at its end; bars after a close are counted from the session's open."""
+    last = np.searchsorted(calendar.opens, to_us(trimmed.end), side="left") - 1
+    opens, end = int(calendar.opens[last]), to_us(wanted.end)
+    whole = from_us(end - (end - opens) % timeframe.length_us)
+    return Range(wanted.start, max(trimmed.end, whole))
 
 
 @dataclass(frozen=True, slots=True)

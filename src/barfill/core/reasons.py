@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from barfill.core.bars import COLUMN_NAMES, NO_TRADE_COUNT, BarColumns
 from barfill.core.calendar import DAY_US
+from barfill.core.jumps import price_that_jumped
 from barfill.core.ranges import from_us
 
 
@@ -53,14 +54,30 @@ _SENTENCES = {
     Rule.Q15: "{ts} lies outside of the hours at which bars can be",
     Rule.Q16: "the symbol is not a ticker",
     Rule.Q18: "a price is larger than any that can be true",
-    Rule.Q20: "the price {close} is more than ten times away from the last accepted close",
     Rule.Q30: "the symbol holds characters that cannot be stored",
 }
 
 
-def reason_of(rule: Rule, rows: BarColumns, row: int) -> str:
-    """Which value broke the rule, in a sentence."""
+def reason_of(rule: Rule, rows: BarColumns, row: int, *, reference: float = math.nan) -> str:
+    """
+    Which value broke the rule, in a sentence.
+
+    Args:
+        reference: The close that rule Q20 measured the row by.
+    """
+    if rule is Rule.Q20:
+        return _far_away(rows, row, reference)
     return _SENTENCES[rule].format_map(_values(rows, row))
+
+
+def _far_away(rows: BarColumns, row: int, reference: float) -> str:
+    prices = {name: float(getattr(rows, name)[row]) for name in ("open", "high", "low", "close")}
+    name = price_that_jumped((prices["open"], prices["high"], prices["low"], prices["close"]), reference)
+    if name is None:
+        return (
+            f"the close {prices['close']} belongs to prices more than ten times away from the close {reference} before"
+        )
+    return f"the {name} {prices[name]} is more than ten times away from the last accepted close, {reference}"
 
 
 def raw_json(ticker: str, rows: BarColumns, row: int) -> str:

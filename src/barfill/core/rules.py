@@ -253,6 +253,7 @@ def _check_level(sheet: Sheet, timeframe: Timeframe, calendar: TradingCalendar, 
     if jumps is None:
         return
     kept = sheet.positions(Row.KEPT)
+    sheet.reference[kept] = jumps.reference
     sheet.remarks["W18"] = kept[jumps.leaps]
     sheet.mark_at(kept[jumps.fate == Fate.QUARANTINED], Row.QUARANTINED, Rule.Q20)
     sheet.mark_at(kept[jumps.fate == Fate.HELD], Row.HELD, Rule.Q20)
@@ -308,14 +309,15 @@ def _judged(sheet: Sheet, page: Page, accepted: BarColumns, told: _Told, blocked
 def _rejected(sheet: Sheet, page: Page, row: np.intp) -> RejectedRow:
     rows, position, rule = sheet.rows, int(row), Rule(sheet.rule[row])
     ticker = excerpt(page.symbols[rows.symbol[position]])
-    reason = reason_of(rule, rows, position)
+    reason = reason_of(rule, rows, position, reference=float(sheet.reference[position]))
     return RejectedRow(ticker, int(rows.ts[position]), rule.name, reason, raw_json(ticker, rows, position))
 
 
 def _held(sheet: Sheet, row: np.intp) -> HeldRow:
     rows, position, rule = sheet.rows, int(row), Rule(sheet.rule[row])
     symbol, ts = int(rows.symbol[position]), int(rows.ts[position])
-    return HeldRow(symbol, ts, rule.name, reason_of(rule, rows, position))
+    reason = reason_of(rule, rows, position, reference=float(sheet.reference[position]))
+    return HeldRow(symbol, ts, rule.name, reason)
 
 
 def _blocked(sheet: Sheet, page: Page, timeframe: Timeframe, calendar: TradingCalendar) -> BlockedSlots:

@@ -31,6 +31,7 @@ class Sheet:
         rows: Sorted by (symbol, ts); rows of one key stay in the order sent.
         fate: uint8 (n,), a `Row` each.
         rule: uint8 (n,), the `Rule` behind a fate of QUARANTINED or HELD, else NONE.
+        reference: float64 (n,), the close that rule Q20 measured a row by; NaN for most.
         reordered: The rows that stood below a later one of their symbol, as positions in `by_symbol`.
         by_symbol: The rows in the order sent within each symbol.
         remarks: The positions of rows that deserve a warning, by rule id.
@@ -46,6 +47,7 @@ class Sheet:
             self.reordered = np.flatnonzero(falls) + 1
         self.fate = np.zeros(len(rows), np.uint8)
         self.rule = np.zeros(len(rows), np.uint8)
+        self.reference = np.full(len(rows), np.nan)
         self.remarks: dict[str, NDArray[np.intp]] = {}
         self._all_kept = True
 

@@ -31,7 +31,7 @@ from barfill.engine.settling import ACCOUNTED, Settler, without_stored
 from barfill.store.bars import read_bars, stored_starts
 from barfill.store.database import Database
 from barfill.store.pages import write_page
-from barfill.store.writes import BarMark, PageOutcome, PageWrite, QuarantinedRow
+from barfill.store.writes import BarMark, Outside, PageOutcome, PageWrite, QuarantinedRow
 
 READJUSTED = 0.02
 """A close that differs by more was adjusted anew; corrections are smaller, and a split of 21:20 is 5 %."""
@@ -210,6 +210,7 @@ class Desk:
             proved={},
             data_status="live",
             quarantined=_quarantined(judged, run, index),
+            outside=self._outside(run),
             fetched_at=page.received_at,
             request_id=page.request_id,
             run_id=run.run_id,
@@ -233,6 +234,10 @@ class Desk:
             return proof
         closed = ((ticker, one & Range(one.start, horizon)) for ticker, one in proof.proved if one.start < horizon)
         return replace(proof, proved=tuple((ticker, one) for ticker, one in closed if one is not None))
+
+    def _outside(self, run: RunInHand) -> Outside | None:
+        """Tells the bars outside of regular hours apart, where such bars are kept at all."""
+        return run.calendar.is_outside if self._extended_hours and run.query.timeframe.is_intraday else None
 
     def _write(self, run: RunInHand, found: _Findings) -> PageWrite:
         query, state, ids = run.query, found.proof.state, run.symbol_ids
@@ -258,6 +263,7 @@ class Desk:
             quarantined=_quarantined(found.judged, run, positions),
             density={int(ids[i]): float(density[i]) for i in involved.tolist() if not np.isnan(density[i])},
             expected=lambda _symbol_id, part: run.calendar.expected_starts(query.timeframe, part),
+            outside=self._outside(run),
             fetched_at=found.page.received_at,
             request_id=found.page.request_id,
             run_id=run.run_id,

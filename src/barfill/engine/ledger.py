@@ -41,6 +41,7 @@ class Market:
         windows: By timeframe, cut to what the provider offers and to the final horizon.
         sources: What of that is fetched and what derived.
         out_of_reach: What is wanted and older than the provider's history, by timeframe.
+        extended_hours: Whether bars outside of regular hours are wanted too.
     """
 
     calendar: TradingCalendar
@@ -50,6 +51,7 @@ class Market:
     sources: Sources
     live: LiveWish | None = None
     out_of_reach: Mapping[Timeframe, Range] = field(default_factory=dict)
+    extended_hours: bool = False
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
@@ -179,7 +181,16 @@ def _make_market(
     ordered = tuple(sorted(symbols, key=lambda symbol: symbol.ticker.encode()))
     wish = _live_wish(one, windows, live, calendar, now) if live is not None else None
     beyond = _out_of_reach(one.windows, one.capabilities, now)
-    return Market(calendar, one.capabilities, ordered, _makeable(windows, plan, calendar), plan, wish, beyond)
+    return Market(
+        calendar,
+        one.capabilities,
+        ordered,
+        _makeable(windows, plan, calendar),
+        plan,
+        wish,
+        beyond,
+        extended_hours=settings.extended_hours and one.capabilities.has_extended_hours,
+    )
 
 
 def _makeable(windows: Mapping[Timeframe, Range], plan: Sources, calendar: TradingCalendar) -> dict[Timeframe, Range]:

@@ -424,7 +424,9 @@ def _needs(
                 taken = taken | in_flight[key]
             # Most series of a watchlist lack the same: what they lack is worked out once.
             if (timeframe, taken) not in known:
-                known[timeframe, taken] = missing_ranges(window, taken, market.calendar, timeframe, horizon)
+                known[timeframe, taken] = missing_ranges(
+                    window, taken, market.calendar, timeframe, horizon, extended_hours=market.extended_hours
+                )
             missing = known[timeframe, taken]
             if missing and market.capabilities.basis(timeframe) != RAW:
                 missing = _with_one_known(missing, covered.get(key, nothing), market.calendar, timeframe)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barfill.core.audit import unaccounted, unproved
 from barfill.core.bars import BarColumns
@@ -32,7 +33,7 @@ from barfill.engine.report import EXIT_COMPLETE, EXIT_GAPS_REMAIN
 from barfill.store.database import Connection, Database
 from barfill.store.events import known_splits
 from barfill.store.quarantine import accepted_starts
-from barfill.store.recheck import Survey, final_starts, read_final, survey_series
+from barfill.store.recheck import Survey, final_starts, flagged_starts, read_final, survey_series
 from barfill.store.series import SeriesRow, read_series
 from barfill.store.symbols import Symbol, find_by_ids, read_all
 
@@ -210,12 +211,16 @@ def _rechecked(
             calendar,
             now=now,
             grace=timedelta(),
+            extended_hours=True,
             last_closes=np.array([last_close]),
             later_closes=np.array([next_close]),
             known_splits={0: splits},
         )
         found.checked += len(rows)
         _note(found, judged, by_a_person, request.examples_max)
+        if row.timeframe.is_intraday:
+            flagged = flagged_starts(conn, symbol.id, row.timeframe, wanted)
+            found.add(Rule.Q15.name, _misflagged(judged, calendar, flagged))
         if len(judged.accepted):
             last_close = float(judged.accepted.close[-1])
     return found
@@ -309,4 +314,9 @@ def _note(found: SeriesRechecked, judged: Judged, by_a_person: AbstractSet[int],
         found.add(rule)
         if ts is not None and found.by_rule[rule] <= examples_max:
             found.breaches.append(Breach(rule, from_us(ts), reason))
-    found.add(Rule.Q15.name, judged.counts.out_of_session)
+
+
+def _misflagged(judged: Judged, calendar: TradingCalendar, flagged: NDArray[np.int64]) -> int:
+    """How many bars lie outside of regular hours and are not flagged so, or are flagged and lie within."""
+    starts = judged.accepted.ts
+    return int(np.count_nonzero(calendar.is_outside(starts) != np.isin(starts, flagged)))

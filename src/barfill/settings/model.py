@@ -237,6 +237,12 @@ class Settings:
         "Derive 1w bars from 1d bars. Off: they are fetched where the provider has weeks that begin on Mondays.",
         True,
     )
+    extended_hours: bool = setting(
+        "EXTENDED_HOURS",
+        SWITCH,
+        "Keep intraday bars of stocks outside of regular hours too, flagged is_extended, where a provider sends them.",
+        False,
+    )
     restatement_sessions: int = setting(
         "RESTATEMENT_SESSIONS",
         whole(0, RESTATEMENT_SESSIONS_MAX),

@@ -66,7 +66,7 @@ def read_rows(
     as_of: datetime | None = None,
 ) -> StoredRows:
     """
-    The bars of one series that start in *wanted*, in time order, with whether each is final.
+    The bars of one series that start in *wanted*, in time order, with whether each is final, and extended.
 
     Args:
         as_of: As they were stored at this instant of the database's clock; None reads what is stored now.
@@ -255,7 +255,11 @@ def _copy_new(conn: psycopg.Connection[TupleRow], write: SeriesWrite, rows: BarC
         "fetched_at": write.fetched_at,
         "created_at": changed_at,
     }
-    copy_bars(conn, "ohlc_bars", rows, constants)
+    copy_bars(conn, "ohlc_bars", rows, constants, outside=_outside(write, rows))
+
+
+def _outside(write: SeriesWrite, rows: BarColumns) -> NDArray[np.bool_] | None:
+    return None if write.outside is None else write.outside(rows.ts)
 
 
 def _upsert(
@@ -274,7 +278,7 @@ def _upsert(
     }
     conn.execute(SQL["create_staging"])
     conn.execute(SQL["empty_staging"])
-    copy_bars(conn, "staged_bars", rows, {})
+    copy_bars(conn, "staged_bars", rows, {}, outside=_outside(write, rows))
     refused = conn.execute(SQL["count_refused"], parameters).fetchone()
     if refused is not None and refused[0]:
         raise SeriesConflict(

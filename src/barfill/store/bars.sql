@@ -12,7 +12,8 @@ copy (
         stored.volume,
         coalesce(stored.vwap, 'NaN'),
         coalesce(stored.trade_count, -1),
-        stored.data_status = 'final'
+        stored.data_status = 'final',
+        stored.is_extended
     from unnest(%(symbol_ids)s::integer[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[])
         as wanted (symbol_id, first_ts, last_ts)
     cross join lateral (
@@ -40,7 +41,8 @@ copy (
         volume,
         coalesce(vwap, 'NaN'),
         coalesce(trade_count, -1),
-        data_status = 'final'
+        data_status = 'final',
+        is_extended
     from ohlc_bars
     where symbol_id = %(symbol_id)s
     and timeframe = %(timeframe)s
@@ -62,7 +64,8 @@ copy (
         volume,
         coalesce(vwap, 'NaN'),
         coalesce(trade_count, -1),
-        data_status = 'final'
+        data_status = 'final',
+        is_extended
     from bars_as_of(%(as_of)s)
     where symbol_id = %(symbol_id)s
     and timeframe = %(timeframe)s
@@ -116,7 +119,8 @@ create temporary table if not exists staged_bars (
     close double precision not null,
     volume double precision not null,
     vwap double precision,
-    trade_count bigint
+    trade_count bigint,
+    is_extended boolean not null default false
 ) on commit drop;
 
 -- name: empty_staging
@@ -129,12 +133,13 @@ truncate staged_bars;
 with written as (
     insert into ohlc_bars as stored (
         symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count,
-        provider, feed, is_intraday, data_status, fetched_at, created_at
+        provider, feed, is_intraday, data_status, fetched_at, created_at, is_extended
     )
     select distinct on (staged.symbol_id, staged.ts)
         staged.symbol_id, %(timeframe)s, staged.ts, staged.open, staged.high, staged.low, staged.close, staged.volume,
         staged.vwap, staged.trade_count,
-        %(provider)s, %(feed)s, %(is_intraday)s, %(data_status)s, %(fetched_at)s, %(changed_at)s
+        %(provider)s, %(feed)s, %(is_intraday)s, %(data_status)s, %(fetched_at)s, %(changed_at)s,
+        staged.is_extended
     from staged_bars as staged
     join series
         on series.symbol_id = staged.symbol_id
@@ -144,10 +149,11 @@ with written as (
     order by staged.symbol_id, staged.ts  -- one order for all writers, so that they cannot deadlock
     on conflict (symbol_id, timeframe, ts) do update
     set (
-        open, high, low, close, volume, vwap, trade_count, provider, feed, data_status, fetched_at
+        open, high, low, close, volume, vwap, trade_count, provider, feed, data_status, fetched_at, is_extended
     ) = row(
         excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.vwap,
-        excluded.trade_count, excluded.provider, excluded.feed, excluded.data_status, excluded.fetched_at
+        excluded.trade_count, excluded.provider, excluded.feed, excluded.data_status, excluded.fetched_at,
+        excluded.is_extended
     )
     where (stored.data_status = 'live' or excluded.data_status = 'final')
     and (

@@ -31,7 +31,9 @@ _TRAILER = b"\xff\xff"
 _VALUES = ("open", "high", "low", "close", "volume")
 
 StoredRows = NDArray[np.void]
-"""Rows as read back: fields symbol_id, ts (microseconds since 1970), the values, is_final; native byte order."""
+"""
+Rows as read back: fields symbol_id, ts (microseconds since 1970), the values, is_final, is_extended; native byte order.
+"""
 
 
 def copy_bars(
@@ -39,6 +41,8 @@ def copy_bars(
     table: str,
     rows: BarColumns,
     constants: Mapping[str, str | bool | datetime],
+    *,
+    outside: NDArray[np.bool_] | None = None,
 ) -> None:
     """
     Puts *rows* into *table* by COPY.
@@ -46,17 +50,19 @@ def copy_bars(
     Args:
         rows: `symbol` holds the id of each row's symbol.
         constants: Further columns, the same in all rows.
+        outside: Which rows lie outside of regular hours, bool (n,); None where none does.
     """
     has_vwap = ~np.isnan(rows.vwap)
     has_trades = rows.trade_count != NO_TRADE_COUNT
     for optional in _patterns(has_vwap, has_trades):
         mask = (has_vwap == ("vwap" in optional)) & (has_trades == ("trade_count" in optional))
         chosen = slice(None) if mask.all() else mask
-        _copy_group(conn, table, rows.take(chosen), optional, constants)
+        flags = None if outside is None else outside[chosen]
+        _copy_group(conn, table, rows.take(chosen), optional, constants, flags)
 
 
 def read_stored(conn: psycopg.Connection[TupleRow], query: bytes, parameters: Mapping[str, object]) -> StoredRows:
-    """The rows of a `copy (select ..) to stdout (format binary)` of symbol_id, ts, the values and is_final."""
+    """The rows of a `copy (select ..) to stdout (format binary)` of symbol_id, ts, the values and both flags."""
     return _read(conn, query, parameters, _READ)
 
 
@@ -79,7 +85,7 @@ def _layout(columns: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
 
 
 _KEY_AND_VALUES = [("symbol_id", ">i4"), ("ts", ">i8"), *((name, ">f8") for name in _VALUES)]
-_READ = [*_KEY_AND_VALUES, ("vwap", ">f8"), ("trade_count", ">i8"), ("is_final", "?")]
+_READ = [*_KEY_AND_VALUES, ("vwap", ">f8"), ("trade_count", ">i8"), ("is_final", "?"), ("is_extended", "?")]
 _OPTIONAL = {"vwap": ">f8", "trade_count": ">i8"}
 
 
@@ -118,9 +124,14 @@ def _copy_group(
     rows: BarColumns,
     optional: Sequence[str],
     constants: Mapping[str, str | bool | datetime],
+    outside: NDArray[np.bool_] | None,
 ) -> None:
     encoded = {name: _constant(value) for name, value in constants.items()}
     columns = [*_KEY_AND_VALUES, *((name, _OPTIONAL[name]) for name in optional)]
+    values = {name: getattr(rows, name) for name, _ in columns[2:]}
+    if outside is not None:
+        columns.append(("is_extended", "|b1"))
+        values["is_extended"] = outside
     layout = _layout([*columns, *((name, f"S{len(value)}") for name, value in encoded.items())])
     block = np.empty(min(len(rows), BLOCK_ROWS), layout)
     block["count"] = len(columns) + len(encoded)
@@ -134,21 +145,23 @@ def _copy_group(
     )
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(_HEADER)
-        for part in _filled(block, rows, [name for name, _ in columns[2:]]):
+        for part in _filled(block, rows, values):
             copy.write(part)
         copy.write(_TRAILER)
 
 
-def _filled(block: NDArray[np.void], rows: BarColumns, names: Sequence[str]) -> Iterator[memoryview]:
-    """The rows as bytes on the wire, block by block; each is only good until the next is asked for."""
+def _filled(
+    block: NDArray[np.void], rows: BarColumns, values: Mapping[str, NDArray[np.generic]]
+) -> Iterator[memoryview]:
+    """The keys of *rows* and their *values* as bytes on the wire, block by block, each good until the next is taken."""
     size = min(len(block), -(-len(rows) // 2)) if is_wanted("k7") else len(block)
     for start in range(0, len(rows), size):
         stop = min(start + size, len(rows))
         part = block[: stop - start]
         part["symbol_id"] = rows.symbol[start:stop]
         part["ts"] = rows.ts[start:stop] - POSTGRES_EPOCH_US
-        for name in names:
-            part[name] = getattr(rows, name)[start:stop]
+        for name, column in values.items():
+            part[name] = column[start:stop]
         yield part.view(np.uint8).data
         if start == 0:
             crash_point("k7")

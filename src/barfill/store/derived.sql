@@ -60,7 +60,8 @@ order by
 for update of series, derived_ranges;
 
 -- name: remove_bars
--- Final derived bars of which the source is gone: kept as revisions that nothing has replaced.
+-- Final derived bars of which the source is gone: kept as revisions that nothing has replaced. What lies outside of regular
+-- hours was never derived.
 with removed as (
     delete from ohlc_bars
     using unnest(%(symbol_ids)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
@@ -70,6 +71,7 @@ with removed as (
     and ohlc_bars.ts >= given.start_at
     and ohlc_bars.ts < given.end_at
     and ohlc_bars.data_status = 'final'
+    and not ohlc_bars.is_extended
     and not (ohlc_bars.symbol_id, ohlc_bars.ts) in (
         select *
         from unnest(%(kept_ids)s::integer[], %(kept_starts)s::timestamptz[])

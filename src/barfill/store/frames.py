@@ -19,9 +19,11 @@ SCHEMA = pl.Schema(
         "vwap": pl.Float64(),
         "trade_count": pl.Int64(),
         "data_status": pl.String(),
+        "is_extended": pl.Boolean(),
     }
 )
-"""Of a frame of bars: start (UTC), raw prices, volume in units, null where there is no vwap or count, live or final."""
+"""Of a frame of bars: start (UTC), raw prices, volume in units, null where there is no vwap or count, live or final,
+and whether the bar lies outside of regular hours."""
 
 
 def as_frame(stored: StoredRows) -> pl.DataFrame:
@@ -38,4 +40,5 @@ def as_frame(stored: StoredRows) -> pl.DataFrame:
         pl.col("vwap").fill_nan(None),
         pl.when(pl.col("trade_count") != NO_TRADE_COUNT).then("trade_count"),
         pl.when("is_final").then(pl.lit("final")).otherwise(pl.lit("live")).alias("data_status"),
+        "is_extended",
     )

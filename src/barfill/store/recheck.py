@@ -73,3 +73,9 @@ def final_starts(conn: Connection, symbol_id: int, timeframe: Timeframe, wanted:
     """The starts of the final bars of a series in *wanted*: int64 microseconds UTC, increasing."""
     parameters = {"symbol_id": symbol_id, "timeframe": timeframe.value, "start": wanted.start, "end": wanted.end}
     return np.ascontiguousarray(read_starts(conn, SQL["final_starts"], parameters)["ts"])
+
+
+def flagged_starts(conn: Connection, symbol_id: int, timeframe: Timeframe, wanted: Range) -> NDArray[np.int64]:
+    """The starts of those that are flagged as lying outside of regular hours: int64 microseconds UTC, increasing."""
+    parameters = {"symbol_id": symbol_id, "timeframe": timeframe.value, "start": wanted.start, "end": wanted.end}
+    return np.ascontiguousarray(read_starts(conn, SQL["flagged_starts"], parameters)["ts"])

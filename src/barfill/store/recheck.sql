@@ -26,3 +26,17 @@ copy (
     and data_status = 'final'
     order by ts
 ) to stdout (format binary);
+
+-- name: flagged_starts
+-- The starts of the final bars of one series that are flagged as lying outside of regular hours, in time order.
+copy (
+    select symbol_id, ts
+    from ohlc_bars
+    where symbol_id = %(symbol_id)s
+    and timeframe = %(timeframe)s
+    and ts >= %(start)s
+    and ts < %(end)s
+    and data_status = 'final'
+    and is_extended
+    order by ts
+) to stdout (format binary);

@@ -14,7 +14,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from barfill.core.calendar import DAY_US, TradingCalendar, week_starts
-from barfill.core.ranges import Range, Ranges, from_us
+from barfill.core.placing import extended_hours
+from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.store.queries import load_queries
 from barfill.store.symbols import has_sessions, sync_sessions
@@ -27,7 +28,7 @@ def follow_calendar(conn: psycopg.Connection[TupleRow], calendar: TradingCalenda
     Makes the sessions on record those of *calendar*; where these were others, coverage and gaps of their days follow.
 
     Sessions that are new, or longer than they were, are withdrawn from coverage. Gaps lose the bars that are expected
-    no more, and go where none is left.
+    no more, and go where none is left. Bars are flagged anew as lying outside of regular hours or within.
     """
     if has_sessions(conn, calendar):
         return
@@ -47,12 +48,15 @@ def _follow(conn: psycopg.Connection[TupleRow], calendar: TradingCalendar, befor
     }
     longer = [label for label, hours in now.items() if not _holds(before.get(label), hours)]
     new_days = [label for label in longer if label not in before]
-    _withdraw(conn, calendar, [one for one in Timeframe if one.is_intraday], _ranges(now[label] for label in longer))
+    hours = _ranges(extended_hours(calendar.name, *now[label]) for label in longer)
+    _withdraw(conn, calendar, [one for one in Timeframe if one.is_intraday], hours)
     _withdraw(conn, calendar, [Timeframe.D1], _ranges((label, label + DAY_US) for label in new_days))
     mondays = week_starts(np.array(new_days, np.int64)).tolist()
     _withdraw(conn, calendar, [Timeframe.W1], _ranges((monday, monday + 7 * DAY_US) for monday in mondays))
     changed = [label for label in before.keys() | now.keys() if before.get(label) != now.get(label)]
-    _count_anew(conn, calendar, _ranges((label - DAY_US, label + 2 * DAY_US) for label in changed))
+    days = _ranges((label - DAY_US, label + 2 * DAY_US) for label in changed)
+    _count_anew(conn, calendar, days)
+    _flag_anew(conn, calendar, days)
 
 
 def _holds(before: tuple[int, int] | None, hours: tuple[int, int]) -> bool:
@@ -88,3 +92,25 @@ def _count_anew(conn: psycopg.Connection[TupleRow], calendar: TradingCalendar, d
     if fewer:
         counts = {"ids": list(fewer), "counts": list(fewer.values()), "version": calendar.version}
         conn.execute(SQL["count_anew"], counts)
+
+
+def _flag_anew(conn: psycopg.Connection[TupleRow], calendar: TradingCalendar, days: Ranges) -> None:
+    """Flags the intraday bars of these days by the regular hours that are known now."""
+    intraday = [timeframe.value for timeframe in Timeframe if timeframe.is_intraday]
+    for one in days:
+        first, last = np.searchsorted(calendar.part_closes, [to_us(one.start), to_us(one.end)])
+        bounds = zip(
+            calendar.part_opens[first : last + 1].tolist(), calendar.part_closes[first : last + 1].tolist(), strict=True
+        )
+        regular = _ranges(bounds)
+        for name in ("flag_bars", "flag_replaced", "flag_replaced_live"):
+            conn.execute(
+                SQL[name],
+                {
+                    "calendar": calendar.name,
+                    "timeframes": intraday,
+                    "start": one.start,
+                    "end": one.end,
+                    "regular": regular,
+                },
+            )

@@ -43,3 +43,39 @@ update series_gaps
 set expected_bars = given.expected_bars, calendar_version = %(version)s
 from unnest(%(ids)s::bigint[], %(counts)s::integer[]) as given (id, expected_bars)
 where series_gaps.id = given.id;
+
+-- name: flag_bars
+-- What lies outside of regular hours by the hours that are known now; a bar of which nothing else changes has no revision.
+update ohlc_bars
+set is_extended = not %(regular)s::tstzmultirange @> ohlc_bars.ts
+from symbols
+where symbols.calendar = %(calendar)s
+and ohlc_bars.symbol_id = symbols.id
+and ohlc_bars.timeframe = any(%(timeframes)s::text[])
+and ohlc_bars.ts >= %(start)s
+and ohlc_bars.ts < %(end)s
+and ohlc_bars.is_extended = %(regular)s::tstzmultirange @> ohlc_bars.ts;
+
+-- name: flag_replaced
+-- The same of the values that others have replaced.
+update bar_revisions
+set is_extended = not %(regular)s::tstzmultirange @> bar_revisions.ts
+from symbols
+where symbols.calendar = %(calendar)s
+and bar_revisions.symbol_id = symbols.id
+and bar_revisions.timeframe = any(%(timeframes)s::text[])
+and bar_revisions.ts >= %(start)s
+and bar_revisions.ts < %(end)s
+and bar_revisions.is_extended = %(regular)s::tstzmultirange @> bar_revisions.ts;
+
+-- name: flag_replaced_live
+-- And of live ones.
+update live_revisions
+set is_extended = not %(regular)s::tstzmultirange @> live_revisions.ts
+from symbols
+where symbols.calendar = %(calendar)s
+and live_revisions.symbol_id = symbols.id
+and live_revisions.timeframe = any(%(timeframes)s::text[])
+and live_revisions.ts >= %(start)s
+and live_revisions.ts < %(end)s
+and live_revisions.is_extended = %(regular)s::tstzmultirange @> live_revisions.ts;

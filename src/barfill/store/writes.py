@@ -28,6 +28,9 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 Expected = Callable[[int, Range], NDArray[np.int64]]
 """The starts of the bars that a complete series of that symbol has in that range, microseconds UTC, ascending."""
 
+Outside = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+"""Which bars of these starts, microseconds UTC, lie outside of regular hours."""
+
 _SECOND_US = 1_000_000
 
 
@@ -103,6 +106,7 @@ class SeriesWrite:
         gaps: What is expected in the answered ranges and was not in the answer.
         density: By symbol id, the share of expected bars that the series usually has.
         expected: Tells what is left of a gap that the write trims; without it the count is cut in proportion.
+        outside: Tells which rows lie outside of regular hours; None where none does.
         made_from: The finer timeframe that the rows were made of; None where they were fetched. Final bars in `proved`
             that are no longer made are taken out.
         run_id: The run whose work this is, kept as evidence.
@@ -121,6 +125,7 @@ class SeriesWrite:
     quarantined: Sequence[QuarantinedRow] = ()
     density: Mapping[int, float] = field(default_factory=dict)
     expected: Expected | None = None
+    outside: Outside | None = None
     made_from: Timeframe | None = None
     request_id: str = ""
     run_id: int | None = None

@@ -132,6 +132,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
             h4=settings.resample_h4_from_m15,
             w1=settings.resample_w1_from_d1,
         ),
+        extended_hours=settings.extended_hours,
         worker_patience_s=settings.worker_patience_seconds,
         restatement_sessions=settings.restatement_sessions,
     )

@@ -13,6 +13,8 @@ from barfill.simulate.queries import Position
 from barfill.simulate.vendor import Document
 
 _MONTH_NS = 31 * 24 * HOUR_NS
+_FARTHEST_NS = 2**62
+"""A stamp beyond it was spoiled by another fault, and no page begins there."""
 
 
 @fault(
@@ -171,8 +173,10 @@ def _next_after(occasion: Occasion, document: Document) -> str:
     if not found:
         return _next_here(occasion, 0)
     symbol, rows = found[-1]
-    last = Position(symbol, occasion.dialect.instant_ns(rows[-1]["t"]))
-    return occasion.dialect.next_after(occasion.bars_query, last)
+    last_ns = occasion.dialect.instant_ns(rows[-1]["t"])
+    if abs(last_ns) > _FARTHEST_NS:
+        return _next_here(occasion, 0)
+    return occasion.dialect.next_after(occasion.bars_query, Position(symbol, last_ns))
 
 
 def _boundary(occasion: Occasion) -> tuple[str, dict[str, Any]] | None:

@@ -3,13 +3,14 @@ Faults in the values of rows: prices, volumes, duplicates. ``row`` counts from 0
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from barfill.simulate.faults.catalogue import STOCK_VENDORS, Arg, Occasion, fault
-from barfill.simulate.faults.places import PRICES, chosen, target, target_row
-from barfill.simulate.market.sessions import HOUR_NS
+from barfill.simulate.faults.places import PRICES, Row, chosen, target, target_row
+from barfill.simulate.market.sessions import HOUR_NS, to_ns
 from barfill.simulate.market.timeframes import Timeframe
 from barfill.simulate.vendor import Document
 
@@ -115,6 +116,56 @@ def vwap_outside(occasion: Occasion, document: Document) -> Document:
 
 
 @fault(
+    "D09",
+    "page",
+    "a wick far beyond the bar's own body and its neighbours",
+    by=Arg(0.1, "how far, as a share of the price"),
+    side=Arg("above", "which side", ("above", "below")),
+    row=Arg(3, "which row"),
+)
+def long_wick(occasion: Occasion, document: Document) -> Document:
+    row, by = target_row(occasion, document), occasion.args["by"]
+    if row is None:
+        return document
+    if occasion.args["side"] == "above":
+        row["h"] = round(row["h"] * (1 + by), 6)
+    else:
+        row["l"] = round(row["l"] * (1 - by), 6)
+    return document
+
+
+@fault(
+    "D10",
+    "page",
+    "the prices of a run of bars are a multiple of the true ones",
+    factor=Arg(0.0003, "price sent / true price"),
+    row=Arg(3, "the first of them on a page"),
+    bars=Arg(2, "how many"),
+    start=Arg("", "or all from this stamp on, for instance 2026-09-14T15:30:00Z"),
+    end=Arg("", "and before this one; empty: without an end"),
+)
+def false_level(occasion: Occasion, document: Document) -> Document:
+    found = [row for rows in chosen(occasion, document).values() for row in _run(occasion, rows)]
+    if not found:
+        occasion.decline()
+    for row in found:
+        for name in (*PRICES, "vw"):
+            if name in row:
+                row[name] *= occasion.args["factor"]
+    return document
+
+
+def _run(occasion: Occasion, rows: list[Row]) -> list[Row]:
+    args, instant_ns = occasion.args, occasion.dialect.instant_ns
+    if not args["start"]:
+        return rows[args["row"] : args["row"] + args["bars"]]
+    start_ns, end_ns = (
+        to_ns(datetime.fromisoformat(args[name] or "2261-01-01T00:00:00Z")) for name in ("start", "end")
+    )
+    return [row for row in rows if start_ns <= instant_ns(row["t"]) < end_ns]
+
+
+@fault(
     "D11",
     "page",
     "a row twice",
@@ -154,6 +205,22 @@ def odd_volume(occasion: Occasion, document: Document) -> Document:
     row = target_row(occasion, document)
     if row is not None:
         row["v"] = _value(occasion)
+    return document
+
+
+@fault(
+    "D19",
+    "page",
+    "the volumes of bars within a day are short, so that their sum is less than the day's",
+    by=Arg(0.13, "how much of each is not there, as a share"),
+)
+def short_of_the_day(occasion: Occasion, document: Document) -> Document:
+    rows = [row for rows in chosen(occasion, document).values() for row in rows]
+    if not rows or occasion.bars_query.timeframe.unit not in ("Min", "Hour"):
+        occasion.decline()
+        return document
+    for row in rows:
+        row["v"] = round(row["v"] * (1 - occasion.args["by"]), 6)
     return document
 
 

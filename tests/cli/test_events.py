@@ -112,3 +112,28 @@ def test_nothing_found_is_said_of_the_days_that_are_shown(here: Here) -> None:
 
     assert "1 event of symbols on record" in told
     assert out.startswith("No such events on file from 2020-01-01 up to 2020-02-01. Of other days: ")
+
+
+def test_h01_a_refresh_waits_as_long_as_it_is_told(here: Here, exchange: SimulatedExchange) -> None:
+    """A 429 that tells how long costs one request more, and no event."""
+    limited = {"endpoint": "corporate_actions", "nth": 1}
+    exchange.set_faults([{"match": limited, "fault": "H01", "args": {"header": "retry_after", "seconds": 1}}])
+
+    code, out, err = here("events", "SPLT", "--refresh", "--kind", "splits", *SINCE)
+
+    assert [one.fault for one in exchange.requests if one.fault] == ["H01"]
+    assert (code, "SPLT    2026-03-16" in out) == (0, True)
+    assert "not up to date" not in err
+
+
+def test_h02_a_refresh_told_to_wait_for_hours_ends_and_says_so(here: Here, exchange: SimulatedExchange) -> None:
+    """After that one answer nothing more is sent, what is on file stays and is shown, and the exit code is 1."""
+    here("events", "SPLT", "--refresh", "--kind", "splits", *SINCE)
+    exchange.set_faults([{"match": {"endpoint": "corporate_actions"}, "fault": "H02", "args": {"retry_after": "7200"}}])
+    exchange.forget_requests()
+
+    code, out, err = here("events", "SPLT", "--refresh", "--kind", "splits", *SINCE)
+
+    assert [one.fault for one in exchange.requests] == ["H02"]
+    assert (code, "SPLT" in out) == (1, True)
+    assert "The events of alpaca are not up to date" in err

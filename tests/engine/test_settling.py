@@ -15,6 +15,7 @@ from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.absent import find_absent
 from barfill.engine.completeness import series_states
+from barfill.engine.uncovered import find_uncovered
 from barfill.providers.alpaca import Alpaca
 from barfill.providers.base import HttpResponse
 from barfill.providers.client import ProviderClient
@@ -23,7 +24,7 @@ from barfill.providers.limiter import Quota, SlidingQuota
 from barfill.store.decisions import make_due, settle, unsettle
 from barfill.store.gaps import list_gaps, read_answers
 from tests.engine.honesty import FaultyRig, is_complete
-from tests.engine.rig import days
+from tests.engine.rig import NYSE, days
 
 M1, M15, H1, D1 = Timeframe.M1, Timeframe.M15, Timeframe.H1, Timeframe.D1
 OPEN, CLOSE = datetime(2026, 9, 15, 13, 30, tzinfo=UTC), datetime(2026, 9, 15, 20, tzinfo=UTC)
@@ -317,3 +318,21 @@ def test_the_same_bar_absent_from_a_fifth_of_the_liquid_symbols_is_a_fault(
     (due,) = set(losing.query("select next_check_at > now() + interval '23 hours' from series_gaps"))
     assert losing.kinds("AAPL") == [(kind, OPEN + 9 * M15.length, 1, False)]
     assert due == ((True,) if losers > 1 else (None,))
+
+
+def test_derived_bars_whose_source_is_gone_are_to_be_derived_again(losing: LosingRig) -> None:
+    """They were asked for: what is uncovered says so, from the start of the first such bar to the end of the last."""
+    is_complete(losing.backfill(["AAPL"], [M15, H1], WEEK))
+    gone = sorted(quarters(9, 11))
+    marks = ", ".join(f"'{one.isoformat()}'" for one in gone)
+    losing.change(f"delete from ohlc_bars where timeframe = 'm15' and ts in ({marks})")
+    find_absent(losing.database, None, [M15], records=True)
+
+    (found,) = find_uncovered(losing.database, None, [M15, H1])
+
+    starts = NYSE.expected_starts(H1, WEEK).tolist()
+    assert (found.timeframe, found.is_to_derive) == (H1, True)
+    assert {to_us(found.range.start), to_us(found.range.end) - H1.length_us} <= set(starts)
+    assert found.range.start <= gone[0]
+    assert gone[-1] < found.range.end
+    assert found.bars == len(NYSE.expected_starts(H1, found.range))

@@ -7,16 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from barfill.core.ranges import Range, Ranges, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.store.database import Database
-from barfill.store.gaps import KnownGap, gap_changes, list_gaps, read_answers, record_failed
+from barfill.store.decisions import settle, unsettle
+from barfill.store.gaps import KnownGap, gap_changes, list_gaps, read_answers, record_failed, replace_gaps
 from barfill.store.pages import write_derived
-from barfill.store.writes import GapKind, GapRecord
+from barfill.store.writes import NEVER, OPEN_KINDS, Asked, GapKind, GapRecord
 from tests.store.builders import START, add, minute, minutes, write
 
 
@@ -200,3 +201,147 @@ def test_evidence_is_kept_through_trimming_and_bounded(database: Database) -> No
     assert shown(database) == [(4, 10, 6, "missing", 15)]
     assert [one["request_id"] for one in answers] == ["r0", "r1", *(f"r{number}" for number in range(7, 15))]
     assert {one["outcome"] for one in answers} == {"answered, without these bars"}
+
+
+def only(database: Database) -> KnownGap:
+    """The one gap on record."""
+    (listed,) = database.run(list_gaps)
+    return listed.gap
+
+
+def read_again(database: Database, record: GapRecord, number: int = 0) -> None:
+    """An answer that lacks the bars of *record*."""
+    asked = Asked(provider="alpaca", feed="sip", asked_at=minute(number), request_id=f"r{number}")
+    database.run(replace_gaps, Timeframe.M1, {record.symbol_id: Ranges([record.range])}, [record], None, asked)
+
+
+def test_only_answers_of_providers_are_attempts(database: Database) -> None:
+    """
+    What nobody was asked for counts no attempt, whatever its kind; nor does what a person says of it.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 3, 5, "quarantined")]))
+    ids = [only(database).id or 0]
+    database.run(settle, ids, "seen it")
+    database.run(unsettle, ids)
+
+    for kind in OPEN_KINDS:
+        database.run(replace_gaps, Timeframe.M1, {a: Ranges([minutes(3, 5)])}, [gap(a, 3, 5, kind)])
+
+    assert shown(database) == [(3, 5, 2, OPEN_KINDS[-1], 1)]
+
+
+def test_a_settlement_is_taken_back_after_any_number_of_readings(database: Database) -> None:
+    """
+    The entry that says what was there before outlasts the answers after it, also in what is left of a trimmed gap.
+    """
+    (a,) = add(database, "A")
+    for number in range(4):
+        read_again(database, gap(a, 0, 10, reason="held"), number)
+    database.run(settle, [only(database).id or 0], "T12", "halted")
+    for number in range(4, 24):
+        read_again(database, gap(a, 0, 10, reason="held again"), number)
+    database.run(write_derived, write({}, {a: minutes(0, 4)}))
+    left = only(database)
+    kept = (left.kind, left.reason, left.settled_by)
+
+    assert database.run(unsettle, [left.id or 0]) == [left.id]
+
+    opened = only(database)
+    assert kept == ("halted", "T12", "person")
+    assert (opened.kind, opened.reason, opened.settled_by) == ("missing", "held", None)
+    assert len(database.run(read_answers, [opened.id or 0])[opened.id or 0]) <= 11
+
+
+def test_a_settlement_keeps_its_own_history_beside_a_longer_one(database: Database) -> None:
+    """
+    An exact answer may touch a gap with more answers: what the person had said is taken back from its own entry.
+    """
+    (a,) = add(database, "A")
+    decided = KnownGap(
+        id=1, symbol_id=a, range=minutes(0, 4), expected_bars=4, kind="halted", attempts=1, first_seen_at=START,
+        last_checked_at=START, next_check_at=None, reason="T12", calendar_version="", settled_at=START,
+        settled_by="person", answers=({"by": "person", "kind_before": "failed", "reason_before": "HTTP 500"},),
+    )  # fmt: skip
+    beside = replace(decided, id=2, kind="missing", settled_at=None, settled_by=None, answers=({"provider": "x"},) * 5)
+
+    changes = gap_changes([decided, beside], {a: Ranges([minutes(0, 4)])}, [gap(a, 0, 4)])
+
+    assert [one.answers for one in changes.seen_again] == [decided.answers]
+
+
+def test_the_rule_s_own_conclusion_is_not_called_a_person_s(database: Database) -> None:
+    """
+    What an answer accounts for by itself replaces a person's settlement; taken back, it is asked for as missing.
+    """
+    (a,) = add(database, "A")
+    read_again(database, gap(a, 0, 4, "failed", reason="HTTP 500"))
+    ids = [only(database).id or 0]
+    database.run(settle, ids, "T12", "halted")
+    read_again(database, gap(a, 0, 4, "no_trade", reason="quiet", settled_at=minute(9)))
+    by_rule = only(database)
+    database.run(settle, ids, "looked at it")
+    database.run(unsettle, ids)
+
+    opened = only(database)
+    assert (by_rule.kind, by_rule.reason, by_rule.settled_by) == ("no_trade", "quiet", "rule")
+    assert (opened.kind, opened.reason, opened.is_settled) == ("missing", "quiet", False)
+
+
+def test_rows_that_were_rejected_are_not_taken_back_as_a_gap(database: Database) -> None:
+    """
+    The rows stand rejected, so the gap stays settled until that is undone.
+    """
+    (a,) = add(database, "A")
+    read_again(database, gap(a, 0, 4, "quarantined", reason="rejected", settled_at=minute(1), next_check_at=NEVER))
+
+    assert database.run(unsettle, [only(database).id or 0]) == []
+    assert (only(database).kind, only(database).is_settled) == ("quarantined", True)
+
+
+WORDS = st.lists(
+    st.one_of(
+        st.tuples(st.just("settle"), st.sampled_from(["halted", "unavailable", None])),
+        st.tuples(st.just("unsettle"), st.none()),
+        st.tuples(st.just("read"), st.sampled_from([*OPEN_KINDS, "no_trade"])),
+        st.tuples(st.just("trim"), st.none()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=WORDS)
+def test_whatever_is_said_taking_it_back_brings_what_was_there(database: Database, words: list[Any]) -> None:
+    """
+    Of any sequence of settlements, answers and trimmings: a person's word stands until it is taken back or the bars are
+    accounted for by themselves, and taking it back brings the open kind and the reason of before.
+    """
+    with database.connection() as conn:
+        conn.execute("delete from series_gaps")
+    (a,) = add(database, "A")
+    first = 0
+    read_again(database, gap(a, first, 40, reason="r0"))
+    kind, reason, before = "missing", "r0", None
+    for number, (word, value) in enumerate(words, start=1):
+        (one,) = [listed.gap for listed in database.run(list_gaps)]
+        if word == "settle":
+            if before is None:
+                before, reason = (kind, reason), f"s{number}"
+                kind = value or kind
+            database.run(settle, [one.id or 0], f"s{number}", value)
+        elif word == "unsettle":
+            database.run(unsettle, [one.id or 0])
+            if before is not None:
+                kind, reason = before[0] if before[0] in OPEN_KINDS else "missing", before[1]
+            before = None
+        elif word == "read":
+            read_again(database, gap(a, first, 40, value, reason=f"r{number}"), number)
+            if before is None or value not in OPEN_KINDS:
+                kind, reason, before = value, f"r{number}", None
+        else:
+            first += 1
+            database.run(write_derived, write({}, {a: minutes(first - 1, first)}))
+        now = only(database)
+        assert (now.kind, now.reason, now.settled_by == "person") == (kind, reason, before is not None)
+        assert now.range == minutes(first, 40)

@@ -36,7 +36,7 @@ def explain(
     version = f" (sessions from {gap.calendar_version})" if gap.calendar_version else ""
     return {
         "expected": f"{bars} that the calendar {calendar} lets one expect{version}",
-        "asked": asked_text(gap.attempts, answers),
+        "asked": asked_text(gap.attempts, answers, gap.kind),
         "answers": [_answer_text(one) for one in answers],
         "density": density_text(row.density if row is not None else None),
         "kind": f"{gap.kind}: {_CONCLUSIONS.get(gap.kind, '')}",
@@ -57,9 +57,11 @@ def explained_lines(parts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name:<10}{parts[name]}"
 
 
-def asked_text(attempts: int, answers: Sequence[Answer]) -> str:
-    """Who was asked, and how often."""
+def asked_text(attempts: int, answers: Sequence[Answer], kind: str) -> str:
+    """Which providers were asked, and how often; what people have decided is not counted."""
     providers = list(dict.fromkeys(str(one["provider"]) for one in answers if one.get("provider")))
+    if attempts == 0 and kind != "missing":
+        return "never: no provider's answer has lacked these bars"
     if attempts == 0:
         return "not yet: it was fetched before, and its bars are gone from the table"
     times = counted(attempts, "time")

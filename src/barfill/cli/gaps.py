@@ -57,7 +57,7 @@ quarantined (rows that broke a rule), and the settled no_trade, halted, unavaila
 (before listing, after delisting, beyond the plan's history), not_entitled. A missing
 one that two answers an hour apart lack is settled too, and read again now and then.
 Bars that were fetched and are gone from the table are found, and are missing again.
-Ranges that were never asked for are listed with --uncovered.
+Ranges that were never asked for, or are to be derived again, are listed with --uncovered.
 
 \b
 Exit codes of --fill: those of barfill backfill.
@@ -89,7 +89,12 @@ class Choice:
     "--id", "ids", multiple=True, type=int, metavar="N", help="Only this one, as --json names it; repeatable."
 )
 @click.option("--settled", "with_settled", is_flag=True, help="Settled ones too.")
-@click.option("--uncovered", "with_uncovered", is_flag=True, help="Also what was never asked for between what was.")
+@click.option(
+    "--uncovered",
+    "with_uncovered",
+    is_flag=True,
+    help="Also what was never asked for between what was, or is to be derived again.",
+)
 @click.option("--check", "is_checked", is_flag=True, help="Compare the table with the ledger, however many bars.")
 @click.option("--explain", "is_explained", is_flag=True, help="Say of each what is known and what happens next.")
 @click.option("--fill", "is_filled", is_flag=True, help="Ask for them again now, due or not.")
@@ -288,9 +293,8 @@ def _list(
         click.echo(f"... and {listed_count - len(found):,} more: --limit {listed_count}")
     for one in uncovered[: choice.limit]:
         span = f"{one.range.start:%Y-%m-%d %H:%M} to {one.range.end:%Y-%m-%d %H:%M}"
-        click.echo(
-            clean(f"uncovered  {one.ticker} {one.timeframe.label} {span}: {counted(one.bars, 'bar')} never asked for")
-        )
+        bars = counted(one.bars, "bar")
+        click.echo(clean(f"uncovered  {one.ticker} {one.timeframe.label} {span}: {bars} {_uncovered_text(one)}"))
     _show_counts(by_kind, choice)
     return 0
 
@@ -341,6 +345,10 @@ def _uncovered(database: Database, choice: Choice, ids: Sequence[int] | None) ->
     return find_uncovered(database, ids, choice.timeframes)
 
 
+def _uncovered_text(one: UncoveredBars) -> str:
+    return "to be derived again" if one.is_to_derive else "never asked for"
+
+
 def _uncovered_json(one: UncoveredBars) -> dict[str, Any]:
     return {
         "symbol": one.ticker,
@@ -349,6 +357,7 @@ def _uncovered_json(one: UncoveredBars) -> dict[str, Any]:
         "gap_to": one.range.end,
         "expected_bars": one.bars,
         "kind": "uncovered",
+        "why": _uncovered_text(one),
     }
 
 

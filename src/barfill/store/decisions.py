@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from barfill.store.database import Connection
 from barfill.store.queries import load_queries
-from barfill.store.writes import GapKind
+from barfill.store.writes import NEVER, OPEN_KINDS, GapKind
 
 SQL = load_queries("decisions")
 
@@ -27,5 +27,11 @@ def settle(conn: Connection, ids: Sequence[int], reason: str, kind: GapKind | No
 
 
 def unsettle(conn: Connection, ids: Sequence[int]) -> list[int]:
-    """Gaps that were settled are open again, as they were before, and due at once; the ids of those that were."""
-    return [row[0] for row in conn.execute(SQL["unsettle"], {"ids": list(ids)})]
+    """
+    Gaps that were settled are open again and due at once; the ids of those that were.
+
+    What a person had settled is of the open kind that it was before, with its reason; all else is `missing`. Gaps of
+    rejected rows stay: `undo_decision` of `store.quarantine` opens them.
+    """
+    given = {"ids": list(ids), "open_kinds": list(OPEN_KINDS), "never": NEVER}
+    return [row[0] for row in conn.execute(SQL["unsettle"], given)]

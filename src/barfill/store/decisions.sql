@@ -26,11 +26,13 @@ and settled_by is distinct from 'person'
 returning id;
 
 -- name: unsettle
--- Takes a settlement back, by a person or by the rule: asked for again at once.
+-- Takes a settlement back, by a person or by the rule: asked for again at once. A kind that is accounted for by itself
+-- would not be open; rows that a person has rejected are taken back where they were, not here.
 update series_gaps
 set
     kind = case
-        when settled_by = 'person' then coalesce(decided.entry ->> 'kind_before', 'missing')
+        when settled_by = 'person' and decided.entry ->> 'kind_before' = any(%(open_kinds)s::text[])
+        then decided.entry ->> 'kind_before'
         else 'missing'
     end,
     reason = case when settled_by = 'person' then coalesce(decided.entry ->> 'reason_before', reason) else reason end,
@@ -57,4 +59,5 @@ from (
 ) as decided
 where series_gaps.id = decided.id
 and series_gaps.settled_at is not null
+and series_gaps.next_check_at is distinct from %(never)s
 returning series_gaps.id;

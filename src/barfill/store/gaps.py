@@ -28,7 +28,10 @@ SQL = load_queries("gaps")
 
 LIST_MAX = 1_000_000
 FIRST_ANSWERS, LAST_ANSWERS = 2, 8
-"""How many answers are kept of each gap: how it began, and how it stands; `attempts` counts all."""
+"""
+How many answers are kept of each gap: how it began, and how it stands; `attempts` counts all that providers gave.
+The last settlement by a person is kept among them, since it says what was there before.
+"""
 
 Stored = Callable[[int, Range], NDArray[np.int64]]
 SettledBy = Literal["rule", "person"]
@@ -43,7 +46,7 @@ class KnownGap:
 
     Attributes:
         id: None where it is not stored yet.
-        attempts: How often it was asked for, and not there.
+        attempts: How often a provider was asked for it, and did not have it; what people say about it is not counted.
         first_seen_at, last_checked_at: None means now, by the database's clock.
         settled_at, settled_by: Since when and by what an open kind is accounted for; None where it is not.
         asked_of: Of a `missing` one, whose answers lacked it; empty where it was not read.
@@ -224,11 +227,14 @@ def gap_changes(
 def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | None) -> KnownGap:
     """*record* with the attempts, the first sighting and the evidence of the known gaps that it overlaps."""
     earlier = [gap for gap in known if gap.range & record.range is not None]
-    oldest = max(earlier, key=lambda gap: len(gap.answers), default=None)
-    answers = (*(oldest.answers if oldest else ()), *([_answer(record, asked)] if asked else ()))
     same = next((gap for gap in earlier if gap.range == record.range), None)
     decided = next((gap for gap in earlier if gap.settled_by == "person" and _holds(gap.range, record.range)), None)
-    if decided is not None and record.kind in OPEN_KINDS:  # what a person has said stands, until he takes it back
+    if record.kind not in OPEN_KINDS:  # what is known for sure needs no word of a person
+        decided = None
+    # A decision is taken back by what its own entry says was there before: no other history may stand in for it.
+    oldest = decided or max(earlier, key=lambda gap: len(gap.answers), default=None)
+    answers = (*(oldest.answers if oldest else ()), *([_answer(record, asked)] if asked else ()))
+    if decided is not None:  # what a person has said stands, until he takes it back
         record = replace(record, kind=decided.kind, reason=decided.reason, next_check_at=None)
         record = replace(record, settled_at=decided.settled_at)
     return KnownGap(
@@ -237,7 +243,7 @@ def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | N
         range=record.range,
         expected_bars=record.expected_bars,
         kind=record.kind,
-        attempts=max((gap.attempts for gap in earlier), default=0) + _counts_as_asked(record, asked),
+        attempts=max((gap.attempts for gap in earlier), default=0) + (0 if asked is None else 1),
         first_seen_at=min((gap.first_seen_at for gap in earlier if gap.first_seen_at), default=None),
         last_checked_at=None,
         next_check_at=record.next_check_at,
@@ -247,11 +253,6 @@ def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | N
         settled_by=None if record.settled_at is None else "person" if decided else "rule",
         answers=_bounded(answers),
     )
-
-
-def _counts_as_asked(record: GapRecord, asked: Asked | None) -> int:
-    """0 for bars that are gone from the table: no answer has lacked them yet."""
-    return 0 if asked is None and record.kind == "missing" else 1
 
 
 def _since(record: GapRecord, same: KnownGap | None) -> datetime | None:
@@ -281,7 +282,11 @@ def _answer(record: GapRecord, asked: Asked) -> Answer:
 def _bounded(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
     if len(answers) <= FIRST_ANSWERS + LAST_ANSWERS:
         return answers
-    return (*answers[:FIRST_ANSWERS], *answers[-LAST_ANSWERS:])
+    first, middle, last = answers[:FIRST_ANSWERS], answers[FIRST_ANSWERS:-LAST_ANSWERS], answers[-LAST_ANSWERS:]
+    settlement = [one for one in middle if "kind_before" in one][-1:]
+    if settlement and not any("kind_before" in one for one in last):
+        last = (*settlement, *last[1:])
+    return (*first, *last)
 
 
 def _left_of(gap: KnownGap, judged: Ranges, expected: Expected | None, stored: Stored | None) -> list[KnownGap]:

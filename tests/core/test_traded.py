@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from barfill.core.ranges import from_us
 from barfill.core.traded import SESSIONS_MIN, Traded, Volumes, together, traded_by
+from tests.core.samples import needs_real_data, real_bars
 
 BARS = 26
 
@@ -79,6 +84,48 @@ def test_nothing_is_said_without_enough_to_compare_with(change: str) -> None:
     told = traded_by(replace(one, whole=whole, others_whole=others))
 
     assert told is Traded.UNKNOWN
+
+
+HOURS = "equity_AAPL_h1_1998-2021"
+
+
+def real_sessions(days: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Volumes of the hours of AAPL's full sessions, shape (n, 7), and of the days of a file, shape (n,)."""
+    hours, whole = real_bars(HOURS), real_bars(days)
+    zone = ZoneInfo("America/New_York")
+    by_day: dict[date, list[float]] = {}
+    for ts, volume in zip(hours.ts.tolist(), hours.volume.tolist(), strict=True):
+        by_day.setdefault(from_us(ts).astimezone(zone).date(), []).append(volume)
+    stamped = zip(whole.ts.tolist(), whole.volume.tolist(), strict=True)
+    of_day = {from_us(ts).astimezone(zone).date(): volume for ts, volume in stamped}
+    chosen = [day for day, volumes in by_day.items() if len(volumes) == 7 and day in of_day]
+    return np.array([by_day[day] for day in chosen]), np.array([of_day[day] for day in chosen])
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    ("days", "wrong_max"), [("equity_AAPL_d1_1998-2021", 0.0), ("equity_AAPL_d1_2004-2018_yahoo", 0.04)]
+)
+@pytest.mark.parametrize("absent", [slice(3, 4), slice(2, 4)])
+def test_real_days_tell_of_their_hours(days: str, wrong_max: float, absent: slice) -> None:
+    """
+    docs/gaps.md: by the same vendor's days all is told; another's, with auctions and late trades, say little, and that
+    is hardly ever wrong. Every seventh session.
+    """
+    parts, whole = real_sessions(days)
+    told: dict[bool, list[Traded]] = {True: [], False: []}
+    for at in range(15, len(parts) - 15, 7):
+        others = np.r_[at - 15 : at, at + 1 : at + 16]
+        taken = parts[:, absent].sum(axis=1)
+        there = parts[at].sum() - taken[at]
+        for is_traded in (True, False):
+            day = whole[at] - (0 if is_traded else taken[at])
+            one = Volumes(day, there, 0.0, whole[others], parts[others].sum(axis=1), taken[others])
+            told[is_traded].append(traded_by(one))
+
+    for is_traded, wrong in ((True, Traded.NO), (False, Traded.YES)):
+        assert told[is_traded].count(wrong) <= wrong_max * len(told[is_traded])
+        assert wrong_max or Traded.UNKNOWN not in told[is_traded]
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | N
         expected_bars=record.expected_bars,
         kind=record.kind,
         attempts=max((gap.attempts for gap in earlier), default=0) + _counts_as_asked(record, asked),
-        first_seen_at=None if record.is_first_so else _first_seen(earlier),
+        first_seen_at=None if record.is_first_so and same is None else _first_seen(earlier),
         last_checked_at=None,
         next_check_at=record.next_check_at,
         reason=record.reason,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barfill.core.ranges import from_us
+from barfill.core.ranges import from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.simulate.exchange import SimulatedExchange
 from barfill.store.database import Database
@@ -34,9 +34,11 @@ RIGHT: Mapping[str, frozenset[str]] = {
     "after delisting": frozenset({"unavailable", NOT_EXPECTED}),
     "halted": frozenset({"halted"}),
     "no trade": frozenset({"no_trade"}),
-    "no trade, beside a hole": frozenset({"no_trade", "halted", "missing", "unavailable"}),
+    "no trade, beside a hole": frozenset({"no_trade"}),
     "withheld, 1 or 2 bars": frozenset({"missing"}),
     "withheld, 3 or more": frozenset({"missing"}),
+    "halted, undecidable": frozenset({"halted"}),
+    "withheld, undecidable": frozenset({"missing"}),
     "spoiled": frozenset({"quarantined"}),
     "withheld for a time": frozenset(),
     "traded": frozenset(),
@@ -44,7 +46,9 @@ RIGHT: Mapping[str, frozenset[str]] = {
 """
 By why a bar is absent, what it may be called. Of the last two none may be absent: they are there to be fetched.
 
-Where in a run of absent bars a halt ends and quiet begins, no one can tell who sees no more than the bars.
+Where in a run of absent bars a halt ends and quiet begins, no one can tell who sees no more than the bars: what is
+called otherwise there is counted as wrong all the same. Undecidable is a day that was asked for in no other timeframe:
+withheld or halted, it leaves the same days behind.
 """
 
 _STORED = """
@@ -133,11 +137,14 @@ def matrix_of(
         expected = regular_starts(part.timeframe, part.wanted)
         keys = vendor_starts(part.timeframe, expected)
         matrix.expected[part.title] += len(expected) * len(part.tickers)
+        others = [one for one in parts if one.timeframe.is_intraday]
         for ticker in part.tickers:
             reasons = exchange.why_absent(ticker, part.timeframe.value, keys)
             stored = record.stored.get(ticker, np.zeros(0, np.int64))
             matrix.invented += int(np.count_nonzero(~np.isin(stored, expected[reasons == "traded"])))
             why = _with_troubles(ticker, part.timeframe, expected, reasons, troubles)
+            if part.timeframe is Timeframe.D1:
+                why = _undecidable(why, expected, min((to_us(one.wanted.start) for one in others), default=None))
             is_absent = ~np.isin(expected, stored)
             kinds = record.kinds(ticker, expected[is_absent])
             told = _beside_holes(why, is_absent)[is_absent]
@@ -257,6 +264,14 @@ def _beside_holes(why: NDArray[np.str_], is_absent: NDArray[np.bool_]) -> NDArra
     # A row that comes breaks a run, whatever is wrong with it.
     holes = np.unique(run[is_absent & ~is_quiet & (why != "spoiled")])
     return np.where(is_absent & is_quiet & np.isin(run, holes), "no trade, beside a hole", why)
+
+
+def _undecidable(why: NDArray[np.str_], days: NDArray[np.int64], intraday_from: int | None) -> NDArray[np.str_]:
+    """*why*, with names of their own for halts and holes of *days* before those that were asked for in bars as well."""
+    is_alone = np.ones(len(days), np.bool_) if intraday_from is None else days < intraday_from
+    is_withheld = np.char.startswith(why, "withheld, ")
+    named = np.where(is_alone & (why == "halted"), "halted, undecidable", why)
+    return np.where(is_alone & is_withheld, "withheld, undecidable", named)
 
 
 def _named(one: Trouble) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from barfill.core.gaps import GapKind
 from barfill.core.settlement import Surroundings, verdict
+from barfill.core.traded import Traded
 
 HALT = Surroundings(
     bars=12,
@@ -23,6 +24,7 @@ HALT = Surroundings(
     finer=0,
     coarser=0,
     others_silent=False,
+    traded=Traded.UNKNOWN,
     has_halts=True,
     since=timedelta(hours=2),
 )
@@ -51,6 +53,15 @@ DAY: dict[str, Any] = {"whole_sessions": 1, "is_framed": False}
         ({"density": 0.5}, GapKind.NO_TRADE),
         ({"density": 0.5, "bars": 50}, GapKind.HALTED),
         ({"density": 0.5, "finer": 1}, GapKind.MISSING),
+        ({"traded": Traded.YES}, GapKind.MISSING),
+        ({"traded": Traded.YES, "density": 0.5}, GapKind.MISSING),
+        ({"traded": Traded.NO}, GapKind.HALTED),
+        ({"traded": Traded.NO, "is_framed": False, "sessions": 2}, GapKind.HALTED),
+        ({"traded": Traded.NO, "peers": 0, "peers_present": 0}, GapKind.HALTED),
+        ({"traded": Traded.NO, "peers": 10, "peers_present": 7, "since": timedelta(days=7)}, GapKind.MISSING),
+        ({"traded": Traded.NO, "length": timedelta(minutes=4)}, GapKind.NO_TRADE),
+        ({"traded": Traded.NO, "has_halts": False}, GapKind.NO_TRADE),
+        ({"traded": Traded.NO, "finer": 1}, GapKind.MISSING),
     ],
 )
 def test_kind_follows_from_what_surrounds_the_run(change: dict[str, Any], kind: GapKind) -> None:

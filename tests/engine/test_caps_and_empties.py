@@ -92,13 +92,16 @@ def capped(paid: SimulatedExchange, database: Database) -> Iterator[CappedRig]:
     """Without faults at first."""
     paid.set_faults([])
     paid.forget_requests()
-    # One call at a time, so that the same answers are cut each time.
-    yield CappedRig(paid, database, settings=replace(QUICK, gap_attempts=2, max_concurrent_jobs=1))
+    yield CappedRig(paid, database, settings=replace(QUICK, gap_attempts=2, max_concurrent_jobs=3))
     paid.set_faults([])
 
 
 def test_r14_silent_caps_lose_nothing(capped: CappedRig) -> None:
-    """However hundreds of answers are cut, what was cut off is asked for again or on record as missing."""
+    """
+    However hundreds of answers are cut, what was cut off is asked for again or on record as missing.
+
+    Three calls at a time, so that other answers are cut each time; a thousand of them in memory: `test_cuts`.
+    """
     random = Random(14)
     match = {"provider": "massive", "endpoint": "aggs", "rate": 0.004}
     capped.exchange.set_faults(

@@ -33,7 +33,6 @@ SESSIONS = [
 ]
 INCIDENT = Range(datetime(2026, 9, 10, 17, tzinfo=UTC), datetime(2026, 9, 10, 17, 25, tzinfo=UTC))
 SYMBOLS = int(os.environ.get("GAP_KINDS_SYMBOLS", "300"))
-"""The table in docs/gaps.md is of 1,000."""
 SEED = 5
 RIGHT = {
     "quiet": {"no_trade"},
@@ -173,5 +172,5 @@ def test_each_absent_minute_gets_the_kind_that_it_is(crowd: SimulatedExchange, d
 
 
 def shown(table: Counter[tuple[str, str]]) -> str:
-    """The table as docs/gaps.md has it."""
+    """The table, for the message of a failure."""
     return "\n".join(f"| {truth} | {kind} | {minutes:,} |" for (truth, kind), minutes in sorted(table.items()))

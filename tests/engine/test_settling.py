@@ -30,6 +30,8 @@ M1, M15, H1, D1 = Timeframe.M1, Timeframe.M15, Timeframe.H1, Timeframe.D1
 OPEN, CLOSE = datetime(2026, 9, 15, 13, 30, tzinfo=UTC), datetime(2026, 9, 15, 20, tzinfo=UTC)
 SESSION = Range(OPEN, CLOSE)
 WEEK = days("2026-09-08", "2026-09-16")
+MONTH = days("2026-08-17", "2026-09-16")
+HALT_AROUND = days("2026-07-01", "2026-08-01")
 PEERS = ("MSFT", "SPY", "QQQ")
 
 
@@ -158,6 +160,37 @@ def test_finer_bars_in_it_contradict_a_halt(losing: LosingRig) -> None:
     losing.backfill(["AAPL", *PEERS], [M15], WEEK)
 
     assert losing.kinds("AAPL") == [("missing", OPEN + 8 * M15.length, 6, True)]
+
+
+@pytest.mark.parametrize("length", [1, 2, 6])
+def test_a_hole_that_its_day_counts_is_no_quiet_one_and_no_halt(losing: LosingRig, length: int) -> None:
+    """A day that was fetched by itself holds what was traded in the hole: not one quarter is called quiet or halted."""
+    tickers = ["AAPL", *PEERS]
+    losing.backfill(tickers, [D1], MONTH)
+    losing.lost = {"AAPL": quarters(8, 8 + length)}
+
+    losing.backfill(tickers, [M15], MONTH)
+    assert losing.kinds("AAPL") == [("missing", OPEN + 8 * M15.length, length, False)]
+    losing.time_passes(hours=2)
+    losing.backfill(tickers, [M15], MONTH)
+
+    assert losing.kinds("AAPL") == [("missing", OPEN + 8 * M15.length, length, True)]
+    losing.lost = {}
+    losing.time_passes(days=7)
+    losing.backfill(tickers, [M15], MONTH)
+    assert losing.kinds("AAPL") == []
+    assert losing.holds_the_truth(M15, MONTH, ["AAPL"])
+
+
+def test_a_halt_is_told_by_its_day_though_no_other_symbol_was_asked_for(losing: LosingRig) -> None:
+    """D32: the day has no more volume than the quarters that are there, so nothing was traded in the others."""
+    losing.backfill(["HLTD"], [D1], HALT_AROUND)
+
+    losing.backfill(["HLTD"], [M15], HALT_AROUND)
+    losing.time_passes(hours=2)
+    losing.backfill(["HLTD"], [M15], HALT_AROUND)
+
+    assert ("halted", datetime(2026, 7, 22, 15, tzinfo=UTC), 12, True) in losing.kinds("HLTD")
 
 
 def test_a_fault_of_the_provider_is_no_halt_of_every_symbol(losing: LosingRig) -> None:

@@ -56,6 +56,27 @@ def test_gap_goes_on_record_with_its_evidence(database: Database) -> None:
     assert (listed.gap.reason, listed.gap.next_check_at, listed.gap.calendar_version) == ("asked", minute(90), "v1")
 
 
+def test_what_is_left_of_a_gap_counts_from_the_answer_that_brought_a_part(database: Database) -> None:
+    """
+    R14: an answer that fills a part of a gap does not agree with the one before; what it lacks is absent from now on.
+    """
+    (a,) = add(database, "A")
+    database.run(write_derived, write({a: {0: 10}}, {a: Ranges([minutes(0, 3)])}, gaps=[gap(a, 3, 9)]))
+    (first,) = database.run(list_gaps)
+
+    left = gap(a, 7, 9, is_first_so=True)
+    database.run(write_derived, write({a: {3: 10}}, {a: Ranges([minutes(3, 7)])}, gaps=[left]))
+    (second,) = database.run(list_gaps)
+    database.run(write_derived, write({}, {}, gaps=[gap(a, 7, 9, is_first_so=True)]))
+    (third,) = database.run(list_gaps)
+
+    assert first.gap.first_seen_at is not None
+    assert second.gap.first_seen_at is not None
+    assert (second.gap.range, second.gap.attempts) == (minutes(7, 9), 2)
+    assert second.gap.first_seen_at > first.gap.first_seen_at
+    assert third.gap.first_seen_at == second.gap.first_seen_at
+
+
 def test_gap_seen_again_counts_an_attempt(database: Database) -> None:
     """
     The same range absent in a second answer keeps its row and its first sighting, and may change its kind.

@@ -615,6 +615,20 @@ PROOF = (
         (f"{_SILENCE}test_the_first_bar_of_an_answer_is_asked_for_again",),
     ),
     Mutation(
+        "two cuts count as two answers that agree",
+        "engine/evidence.py",
+        "if one.has_lasted(now) and is_repeated(one, answered.of(position))",
+        "if one.has_lasted(now)",
+        ("tests/engine/test_cuts.py::test_two_cuts_an_hour_apart_are_not_two_answers_that_agree",),
+    ),
+    Mutation(
+        "what a day counts is called quiet",
+        "core/gaps.py",
+        "    suspects |= was_traded\n",
+        "",
+        (f"{_SETTLING}test_a_hole_that_its_day_counts_is_no_quiet_one_and_no_halt[1]",),
+    ),
+    Mutation(
         "a fault of the provider is taken for quiet",
         "core/gaps.py",
         "    suspects |= is_shared\n",
@@ -631,8 +645,8 @@ PROOF = (
     Mutation(
         "finer bars do not contradict a halt",
         "core/settlement.py",
-        "    if found.finer or found.coarser:\n",
-        "    if False:\n",
+        "    if what := _contradicted(found):\n",
+        '    if what := "":\n',
         (f"{_SETTLING}test_finer_bars_in_it_contradict_a_halt",),
     ),
     Mutation(

@@ -4,7 +4,8 @@ Which of what a page proves becomes coverage, and what the absent bars are (rule
 A provider that answers "nothing" may be right, as illiquid symbols have many bars without a trade, or may be wrong,
 as vendors do it under load. A run of k expected bars without a row is believed unless its chance is at most 1e-6: such
 a run is suspicious, stays out of coverage and is asked for again. The chance is (1 - d)^k, where d is the share of
-bars that the symbol usually has.
+bars that the symbol usually has. However short it is, it is not believed where coarser bars that are stored hold more
+volume than came (`core.traded`).
 
 Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) no bar of a
 symbol that never lacks any may be absent: vendors cut answers short, and a cut of one or two bars is no less a hole
@@ -17,7 +18,7 @@ that the rules kept out is a row: it breaks a run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -102,6 +103,7 @@ class Evidence:
             often it trades.
         density: float64 by symbol: share of expected bars that it has, as known before; NaN where unknown.
         has_older: bool by symbol: whether anything older than `proven` is stored or was seen.
+        traded: Where coarser bars hold more volume than came: silence is not believed there of any symbol.
     """
 
     proven: SymbolRanges
@@ -112,6 +114,7 @@ class Evidence:
     is_lossy: NDArray[np.bool_]
     density: NDArray[np.float64]
     has_older: NDArray[np.bool_]
+    traded: SymbolRanges = field(default_factory=lambda: SymbolRanges.of([], {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,8 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     suspects |= np.isin(symbol, evidence.blocked.unplaced)
     is_shared = _is_shared(runs, counts, np.fmax(known.judged, first_look), len(grid.starts))
     suspects |= is_shared
+    was_traded = grid.touches(evidence.traded, runs)
+    suspects |= was_traded
     suspicious = runs.take(suspects)
     # What is held may be a hole: it says nothing about how often the symbol trades, once that is known.
     is_held = np.bincount(suspicious.symbol_in(counts), minlength=len(learned)) > 0
@@ -192,7 +197,7 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     is_leading = _is_leading(suspicious, counts, evidence.has_older)
     is_final = ~evidence.blocked.is_held[grid.is_on(evidence.blocked.start)]
     gaps = [
-        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading, is_shared[suspects]),
+        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading, is_shared[suspects], was_traded[suspects]),
         *_quiet_gaps(runs.take(~suspects), holes, grid, density[~suspects]),
         *_quarantined_gaps(_rows_of(grid.count(blocked[is_final])), grid),
     ]
@@ -413,9 +418,10 @@ def _suspicious_gaps(
     density: NDArray[np.float64],
     is_leading: NDArray[np.bool_],
     is_shared: NDArray[np.bool_],
+    was_traded: NDArray[np.bool_],
 ) -> Iterable[Gap]:
-    columns = (runs.owner, runs.first, runs.end, density, is_leading, is_shared)
-    for owner, first, end, share, leading, shared in zip(*(column.tolist() for column in columns), strict=True):
+    columns = (runs.owner, runs.first, runs.end, density, is_leading, is_shared, was_traded)
+    for owner, first, end, share, leading, shared, traded in zip(*(column.tolist() for column in columns), strict=True):
         count = end - first
         kind = GapKind.UNAVAILABLE if leading and not np.isnan(share) else GapKind.MISSING
         if np.isnan(share):
@@ -426,6 +432,8 @@ def _suspicious_gaps(
             reason = f"{_bars(count)}{' in a row' if count > 1 else ''} {_are(count)} absent; {_usually(share)}"
         if shared:
             reason += "; other liquid symbols lack bars at the same time"
+        if traded:
+            reason += "; coarser bars around it have more volume than came"
         absent = grid.range(owner, first, end)
         symbol = int(grid.proven.symbol[owner])
         yield Gap(symbol, absent, count, kind, reason, is_leading=leading, is_shared=shared)

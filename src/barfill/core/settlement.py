@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from barfill.core.gaps import GapKind
+from barfill.core.traded import Traded
 
 LIQUID = 0.9
 """A symbol with fewer of its bars than this is quiet for long at times; one with more is not."""
@@ -44,6 +45,7 @@ class Surroundings:
         peers, peers_present: Other liquid symbols of the calendar that were asked for all of it, and those with bars.
         finer, coarser: Bars of other timeframes that can not be there if nothing was traded.
         others_silent: Whether another timeframe was asked for all of it and has nothing either.
+        traded: What the volume of coarser bars around it says.
         has_halts: Whether symbols of the calendar are halted at all: a market around the clock knows outages.
         since: For how long answers have lacked it.
     """
@@ -59,6 +61,7 @@ class Surroundings:
     finer: int
     coarser: int
     others_silent: bool
+    traded: Traded
     has_halts: bool
     since: timedelta
 
@@ -79,8 +82,8 @@ class Verdict:
 
 def verdict(found: Surroundings) -> Verdict:
     """The kind of a run that two answers, an hour or more apart, did not have."""
-    if found.finer or found.coarser:
-        return Verdict(GapKind.MISSING, f"{_contradicted(found)}: the provider lacks bars that were traded")
+    if what := _contradicted(found):
+        return Verdict(GapKind.MISSING, f"{what}: the provider lacks bars that were traded")
     if found.peers and found.peers_present < PEERS_PRESENT_MIN * found.peers:
         absent = found.peers - found.peers_present
         reason = f"{absent:,} of {found.peers:,} other liquid symbols lack bars there too: the provider's fault"
@@ -91,14 +94,27 @@ def verdict(found: Surroundings) -> Verdict:
     if found.density < LIQUID and found.bars * math.log1p(-found.density) > math.log(BEYOND_CHANCE):
         share = f"the symbol has {100 * found.density:.1f} % of its bars"
         return Verdict(GapKind.NO_TRADE, f"{share}, and answers an hour apart have none here")
+    return _halted_or_not(found)
+
+
+def _halted_or_not(found: Surroundings) -> Verdict:
+    """A run that is too long for chance, and that nothing contradicts."""
+    is_untraded = found.traded is Traded.NO
+    no_volume = "coarser bars have no volume beyond what is there"
     if why_not := _no_halt(found):
+        if is_untraded:
+            return Verdict(GapKind.NO_TRADE, f"answers an hour apart lack it, and {no_volume}")
         return Verdict(GapKind.MISSING, f"answers an hour apart lack it, and no halt is to be seen: {why_not}")
     others = f"{found.peers_present:,} of {found.peers:,} other liquid symbols traded"
     silent = ", no other timeframe has bars there" if found.others_silent else ""
-    return Verdict(GapKind.HALTED, f"{_shown(found)} without a trade, told twice; {others}{silent}")
+    untraded = f", {no_volume}" if is_untraded else ""
+    return Verdict(GapKind.HALTED, f"{_shown(found)} without a trade, told twice; {others}{silent}{untraded}")
 
 
 def _contradicted(found: Surroundings) -> str:
+    """What shows that the run was traded; "" where nothing does."""
+    if not found.finer and not found.coarser:
+        return "coarser bars around it have more volume than is there" if found.traded is Traded.YES else ""
     which, count = ("finer", found.finer) if found.finer else ("coarser", found.coarser)
     return f"{count:,} bar{'' if count == 1 else 's'} of a {which} timeframe {'lies' if count == 1 else 'lie'} there"
 
@@ -106,12 +122,16 @@ def _contradicted(found: Surroundings) -> str:
 def _no_halt(found: Surroundings) -> str:
     """Why a run of a liquid symbol is not taken for a halt; "" where it is."""
     sessions = found.whole_sessions
-    is_corroborated = found.others_silent
+    is_untraded = found.traded is Traded.NO
+    is_corroborated = found.others_silent or is_untraded
     reasons = (
         (not found.has_halts, "its market knows no halts"),
         (found.length < HALT_MIN, "it is too short for one"),
-        (found.peers == 0, "no other liquid symbol was asked for the same time"),
-        (sessions == 0 and not (found.sessions == 1 and found.is_framed), "it is not within one session"),
+        (found.peers == 0 and not is_untraded, "no other liquid symbol was asked for the same time"),
+        (
+            sessions == 0 and not (found.sessions == 1 and found.is_framed) and not is_untraded,
+            "it is not within one session",
+        ),
         (sessions > SESSIONS_HALTED_MAX, f"it lasts for {sessions} sessions"),
         (sessions > 1 and not is_corroborated, f"it lasts for {sessions} sessions, and no other timeframe tells more"),
         (

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barfill.core.bars import BarColumns
-from barfill.core.gaps import Gap, Reconciled, SymbolRanges, gaps_not_looked_at
+from barfill.core.gaps import Evidence, Gap, Reconciled, SymbolRanges, gaps_not_looked_at
 from barfill.core.judged import Judged
 from barfill.core.outages import reconcile_around_outages
 from barfill.core.page import RAW, Page
@@ -28,6 +28,7 @@ from barfill.engine.closes import closes_around
 from barfill.engine.evidence import answered_by, blocked_by, carried_on, evidence_of
 from barfill.engine.run import Carried, RunInHand
 from barfill.engine.settling import ACCOUNTED, Settler, without_stored
+from barfill.engine.volumes import not_quiet
 from barfill.store.bars import read_bars, stored_starts
 from barfill.store.database import Database
 from barfill.store.pages import write_page
@@ -134,7 +135,7 @@ class Desk:
             gaps: Sequence[Gap] = ()
         else:
             evidence = evidence_of(run, proof, answered, blocked, self._now())
-            reconciled = reconcile_around_outages(evidence, run.calendar, run.query.timeframe, feed=page.feed)
+            reconciled = self._reconciled(run, evidence, rows, page.feed)
             absent = [*reconciled.gaps, *_not_looked_at(run, proof)]
             gaps = without_stored(self._database, run, absent, answered)
         findings = _Findings(page, judged, proof, rows, reconciled, gaps, contradicted, requests_made, proved_bars)
@@ -143,6 +144,14 @@ class Desk:
             write = replace(write, retracted=void)
         outcome = self._database.run(write_page, write)
         return Processed(outcome, judged, proof, proved_bars, carried_on(run, proof.state, answered, blocked))
+
+    def _reconciled(self, run: RunInHand, evidence: Evidence, rows: BarColumns, feed: str) -> Reconciled:
+        """What the page proves; again where bars that seemed to be quiet were traded, as coarser ones say."""
+        reconciled = reconcile_around_outages(evidence, run.calendar, run.query.timeframe, feed=feed)
+        traded = self._database.run(not_quiet, run, reconciled.gaps, rows, reconciled.density)
+        if len(traded) == 0:
+            return reconciled
+        return reconcile_around_outages(replace(evidence, traded=traded), run.calendar, run.query.timeframe, feed=feed)
 
     def _newly_come(self, run: RunInHand, rows: BarColumns) -> Reconciled:
         """

@@ -14,7 +14,7 @@ from barfill.core.gaps import Evidence, SymbolRanges
 from barfill.core.judged import BlockedSlots
 from barfill.core.proof import ChainState, Proof
 from barfill.core.ranges import Range, Ranges, from_us, to_us
-from barfill.engine.run import Carried, RunInHand
+from barfill.engine.run import Carried, RunInHand, SilentGap
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -25,6 +25,22 @@ class Answered:
 
     symbol: NDArray[np.int32]
     ts: NDArray[np.int64]
+
+    def of(self, position: int) -> NDArray[np.int64]:
+        """The starts of one symbol, shape (n,)."""
+        first, end = np.searchsorted(self.symbol, [position, position + 1])
+        return self.ts[first:end]
+
+
+def is_repeated(silent: SilentGap, ts: NDArray[np.int64]) -> bool:
+    """
+    Whether an answer with rows at *ts*, ascending, is as silent as an earlier one was.
+
+    One that brings a part of what the earlier one lacked contradicts it. What it lacks itself may be a cut of its own,
+    and is known from one answer, not from two that agree.
+    """
+    first, end = np.searchsorted(ts, [to_us(silent.range.start), to_us(silent.range.end)])
+    return bool(first == end)
 
 
 def answered_by(run: RunInHand, rows: BarColumns) -> Answered:
@@ -99,13 +115,13 @@ def _doubts(
     """
     Rows may have been lost before a page's first row of each symbol and behind the last row of the one with which the
     answer ends, in all of the symbols that it lacks, anywhere after a page that says so, and where an earlier answer
-    was silent within the hour. Silence that has lasted for an hour is no longer doubted.
+    was silent within the hour. Silence that has lasted for an hour, and that this answer repeats, is no longer doubted.
     """
     doubts = _Doubts([], np.zeros(len(run.query.symbols), np.bool_))
     for ticker, proved in proof.proved:
         position = index[ticker]
         gaps = run.facts[position].gaps
-        lasting = Ranges(one.range for one in gaps if one.has_lasted(now))
+        lasting = Ranges(one.range for one in gaps if one.has_lasted(now) and is_repeated(one, answered.of(position)))
         lossy = Ranges([proved]) if run.may_lack_rows else Ranges(one.range for one in gaps if not one.has_lasted(now))
         lossy = (lossy & proved) - lasting
         is_last = proof.is_complete and (ticker == proof.state.open_symbol or ticker not in proof.state.seen)

@@ -19,7 +19,7 @@ from barfill.core.gaps import Gap, GapKind
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.settlement import INCIDENT_CHECK, verdict
 from barfill.core.timeframe import Timeframe
-from barfill.engine.evidence import Answered
+from barfill.engine.evidence import Answered, is_repeated
 from barfill.engine.run import RunInHand, SilentGap
 from barfill.engine.surroundings import surroundings_of
 from barfill.store import writes
@@ -100,6 +100,7 @@ class Settler:
             next_check_at=found.due,
             settled_at=found.settled_at,
             calendar_version=run.calendar.version,
+            is_first_so=is_candidate and not self._is_exhaustive and not _is_repeated(run, gap, rows),
         )
 
     def _judged(self, run: RunInHand, gap: Gap, rows: BarColumns, now: datetime) -> _Found:
@@ -121,7 +122,7 @@ class Settler:
         if not facts.is_active and not has_later and is_delisted:
             reason = f"delisted on {facts.delisted_on}; nothing after the last bar"
             return _Found(GapKind.UNAVAILABLE, reason, now + UNAVAILABLE_CHECK)
-        lasting = _lasting(known, gap, now)
+        lasting = _lasting(known, gap, now) if _is_repeated(run, gap, rows) else None
         if lasting is None:
             due = now + INCIDENT_CHECK if gap.is_shared else _next_check(run, gap, now)
             return _Found(GapKind.MISSING, gap.reason, due)
@@ -155,6 +156,12 @@ class Settler:
 def _known(run: RunInHand, gap: Gap) -> Sequence[SilentGap]:
     """The gaps on record that it overlaps."""
     return [one for one in run.facts[gap.symbol].gaps if one.range & gap.range]
+
+
+def _is_repeated(run: RunInHand, gap: Gap, rows: BarColumns) -> bool:
+    """Whether the answer brings nothing of what earlier ones lacked around *gap*, see `is_repeated`."""
+    ts = rows.ts[rows.symbol == gap.symbol]
+    return all(is_repeated(one, ts) for one in _known(run, gap))
 
 
 def _next_check(run: RunInHand, gap: Gap, now: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from barfill.core.ranges import Range, from_us
 from barfill.core.settlement import LIQUID, Surroundings
 from barfill.core.timeframe import Timeframe
 from barfill.engine.run import RunInHand
+from barfill.engine.volumes import traded_in
 from barfill.store.bars import stored_starts
 from barfill.store.database import Connection, Database
 from barfill.store.surroundings import read_others, read_peers
@@ -43,8 +45,9 @@ def _read(conn: Connection, run: RunInHand, gap: Gap, rows: BarColumns, since: t
     sessions, taken = np.unique(calendar.session_of(timeframe, starts), return_counts=True)
     is_whole = taken >= _session_bars(calendar, timeframe, sessions)
     bars = read_peers(conn, symbol_id, timeframe, gap.range, calendar=calendar.name, density_min=LIQUID)
+    others = read_others(conn, symbol_id, timeframe, gap.range)
     finer, coarser, others_silent = _other_timeframes(
-        conn, symbol_id, timeframe, gap.range, calendar, sessions[is_whole]
+        conn, symbol_id, timeframe, gap.range, calendar, sessions[is_whole], others
     )
     return Surroundings(
         bars=gap.expected_bars,
@@ -58,6 +61,7 @@ def _read(conn: Connection, run: RunInHand, gap: Gap, rows: BarColumns, since: t
         finer=finer,
         coarser=coarser,
         others_silent=others_silent,
+        traded=traded_in(conn, symbol_id, timeframe, calendar, starts, rows.take(rows.symbol == gap.symbol), others),
         has_halts=calendar.name != AROUND_THE_CLOCK,
         since=since,
     )
@@ -100,6 +104,7 @@ def _other_timeframes(
     stretch: Range,
     calendar: TradingCalendar,
     whole_sessions: NDArray[np.int64],
+    others: Mapping[Timeframe, bool],
 ) -> tuple[int, int, bool]:
     """
     Bars of finer timeframes in *stretch*, bars of coarser ones that lie wholly inside, and whether a timeframe that is
@@ -107,7 +112,7 @@ def _other_timeframes(
     """
     finer = coarser = 0
     is_silent = False
-    for other, is_asked in read_others(conn, symbol_id, timeframe, stretch).items():
+    for other, is_asked in others.items():
         if other is Timeframe.W1:
             continue
         stored = stored_starts(conn, [symbol_id], other, _with_labels(stretch))[symbol_id]

@@ -244,7 +244,7 @@ def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | N
         expected_bars=record.expected_bars,
         kind=record.kind,
         attempts=max((gap.attempts for gap in earlier), default=0) + (0 if asked is None else 1),
-        first_seen_at=min((gap.first_seen_at for gap in earlier if gap.first_seen_at), default=None),
+        first_seen_at=None if record.is_first_so and same is None else _first_seen(earlier),
         last_checked_at=None,
         next_check_at=record.next_check_at,
         reason=record.reason,
@@ -253,6 +253,10 @@ def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | N
         settled_by=None if record.settled_at is None else "person" if decided else "rule",
         answers=_bounded(answers),
     )
+
+
+def _first_seen(earlier: Sequence[KnownGap]) -> datetime | None:
+    return min((gap.first_seen_at for gap in earlier if gap.first_seen_at), default=None)
 
 
 def _since(record: GapRecord, same: KnownGap | None) -> datetime | None:

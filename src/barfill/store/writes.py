@@ -54,6 +54,8 @@ class GapRecord:
         next_check_at: When it is due to be asked for again; None where it is not.
         settled_at: Since when an open kind (`missing`) is accounted for all the same; None where it is not.
         calendar_version: Where the expectation comes from.
+        is_first_so: Whether it is absent from now on, whatever was before: the answer brought a part of what earlier
+            ones lacked, so they and it do not agree.
     """
 
     symbol_id: int
@@ -64,6 +66,7 @@ class GapRecord:
     next_check_at: datetime | None = None
     settled_at: datetime | None = None
     calendar_version: str = ""
+    is_first_so: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,12 @@ async def _serve(
     async with open_clients(settings, database, log) as clients:
         looking = make_schedule(settings, database, clients, log, every=every or timedelta(days=1), max_calls=None)
         carrying = make_worker(settings, database, clients, log, concurrency=None)
-        server = _server(make_app(settings, database, clients, wake=looking.wake))
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(looking.wake)
+
+        server = _server(make_app(settings, database, clients, wake=wake))
 
         def stop() -> None:
             server.should_exit = True

@@ -117,6 +117,23 @@ def tick(
     )
 
 
+def plan_now(
+    database: Database, roster: Roster, settings: EngineSettings, ticker: str, *, now: datetime, triggered_by: str
+) -> int:
+    """
+    Makes runs of what the definitions of one symbol lack and nobody is fetching; how many.
+
+    Raises:
+        StoreError: The plan cannot be made.
+    """
+    with planning_turn(database):
+        standing = database.run(read_standing_orders, roster, settings, now, tickers=[ticker])
+        database.run(settle_out_of_reach, [order.market for order in standing.orders])
+        wanted = _wishes(database, standing.orders, roster, settings, now)
+        runs = [new_run(one.slice, triggered_by, priority=one.priority, job_def_ids=one.job_def_ids) for one in wanted]
+        return len(database.run(create_runs, runs)) if runs else 0
+
+
 def _again(
     database: Database,
     orders: Sequence[StandingOrder],

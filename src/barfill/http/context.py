@@ -18,7 +18,7 @@ def _nobody() -> None:
     """Where no scheduler runs in this process, nobody is told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Context:
     """
     Attributes:
@@ -27,7 +27,8 @@ class Context:
         key: Whoever writes must know it.
         hosts: Names under which this server may be asked besides loopback's own.
         origins: Of pages elsewhere that may read the answers, as `https://example.com`.
-        wake: Tells the scheduler that there is something new to look at.
+        wake: Tells the scheduler, from any thread, that there is something new to look at.
+        streams: How many streams of events are open.
     """
 
     database: Database
@@ -38,6 +39,7 @@ class Context:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     wake: Callable[[], None] = _nobody
+    streams: int = 0
 
 
 def context_of(request: Request) -> Context:

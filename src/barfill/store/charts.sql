@@ -13,7 +13,8 @@ copy (
             volume,
             coalesce(vwap, 'NaN'),
             coalesce(trade_count, -1),
-            data_status = 'final'
+            data_status = 'final',
+            is_extended
         from ohlc_bars
         where symbol_id = %(symbol_id)s
         and timeframe = %(timeframe)s

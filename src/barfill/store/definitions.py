@@ -131,6 +131,33 @@ def seed_series(
     return _defined(conn.execute(SQL["seed_series"], parameters))
 
 
+def ensure_series(
+    conn: psycopg.Connection[TupleRow], ticker: str, timeframe: Timeframe, *, window_days: int, priority: int
+) -> tuple[int, int]:
+    """
+    Makes sure that a series is kept complete for so many days at least; a longer window or a higher priority stays.
+
+    Returns:
+        The definition's id, and its window in days.
+    """
+    parameters = {
+        "symbol": ticker,
+        "timeframe": timeframe.value,
+        "window_days": window_days,
+        "priority": priority,
+    }
+    conn.execute(SQL["ensure_series"], parameters)
+    row = conn.execute(SQL["read_ensured"], parameters).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def find_ensured(conn: psycopg.Connection[TupleRow], ticker: str, timeframe: Timeframe) -> tuple[int, int] | None:
+    """The id of a single series' definition, and its window in days; None where it has none."""
+    row = conn.execute(SQL["read_ensured"], {"symbol": ticker, "timeframe": timeframe.value}).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 def keep_batches(
     conn: psycopg.Connection[TupleRow],
     tickers: Iterable[str],

@@ -168,3 +168,23 @@ and symbols.is_active
 and (%(tickers)s::text[] is null or symbols.ticker = any(%(tickers)s::text[]))
 group by job_definitions.id
 order by job_definitions.priority desc, job_definitions.id;
+
+-- name: ensure_series
+-- The definition of a series that keeps at least so many days, at least so urgently; what is more already stays.
+insert into job_definitions as stored (symbol, timeframe, window_days, priority)
+values (%(symbol)s, %(timeframe)s, %(window_days)s, %(priority)s)
+on conflict (symbol, timeframe) do update
+set
+    window_days = greatest(stored.window_days, excluded.window_days),
+    priority = greatest(stored.priority, excluded.priority),
+    enabled = true
+where stored.window_days < excluded.window_days
+or stored.priority < excluded.priority
+or not stored.enabled;
+
+-- name: read_ensured
+-- The definition of a single series.
+select id, window_days
+from job_definitions
+where symbol = %(symbol)s
+and timeframe = %(timeframe)s;

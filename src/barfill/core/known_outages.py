@@ -80,14 +80,18 @@ def _late(day: str, opened: str, why: str, *, usual: str = "13:30") -> KnownOuta
 _BREAKER = "market-wide circuit breaker: all trading was halted for 15 minutes"
 
 _OF_CALENDARS = {
-    # Late opens: the closings and delays that the New York Stock Exchange publishes, as pandas_market_calendars lists
-    # them too. exchange_calendars opens these sessions at 09:30, and some stocks did trade earlier elsewhere.
+    # To 2006: "Special Closings" of the New York Stock Exchange, as they are transcribed with their times in
+    # rsheftel/pandas_market_calendars, calendars/nyse.py at 01442983d0cc. Shorter silences within a session are left
+    # out. exchange_calendars opens these sessions at 09:30, and some stocks did trade earlier elsewhere.
     NEW_YORK: (
         _late("1995-12-18", "15:30", "a computer failed", usual="14:30"),
         _late("1996-01-08", "16:00", "a snow storm", usual="14:30"),
         # Two circuit breakers; the second one ended the session at 15:30.
         _halted("1997-10-27T19:35", "1997-10-27T20:06", "market-wide circuit breaker: trading was halted"),
         _halted("1997-10-27T20:30", "1997-10-27T21:00", "market-wide circuit breaker: trading ended at 15:30"),
+        # Also CBS News, "Glitch Halts Trading On NYSE", 1998-10-26.
+        _halted("1998-10-26T18:16", "1998-10-26T19:15", "the New York Stock Exchange was down: a switch failed"),
+        # Also ABC News, "NYSE Resumes Trading After System Outage", 2001-06-08.
         _halted("2001-06-08T14:10", "2001-06-08T15:35", "the New York Stock Exchange was down after a software update"),
         _late("2001-09-17", "13:33", "silence for the dead of 11 September"),
         _late("2001-10-08", "13:31", "silence for the troops"),
@@ -96,10 +100,11 @@ _OF_CALENDARS = {
         _late("2004-06-07", "13:32", "silence for Ronald Reagan"),
         _halted("2005-06-01T19:56", "2005-06-01T20:00", "the New York Stock Exchange ended at 15:56: systems failed"),
         _late("2006-12-27", "14:32", "silence for Gerald Ford", usual="14:30"),
-        # One tape, one venue: consolidated bars of other stocks, and of other venues, go on.
+        # One tape, one venue: consolidated bars of other stocks, and of other venues, go on. Nasdaq, Equity Trader
+        # Alert 2013-77 (2013-08-23), and its status message of 12:14:03; NYSE's account at Finextra, July 2015.
         _halted("2013-08-22T16:14", "2013-08-22T19:25", "Nasdaq's tape was down: stocks listed there were halted"),
         _halted("2015-07-08T15:32", "2015-07-08T19:10", "the New York Stock Exchange was down"),
-        # Level 1 at 09:34:13, 09:35:44, 09:30:01 and 12:56:17 in New York.
+        # Level 1 at about 09:34, 09:35, 09:30 and 12:56 in New York, for 15 minutes, rounded outwards.
         _halted("2020-03-09T13:34", "2020-03-09T13:50", _BREAKER),
         _halted("2020-03-12T13:35", "2020-03-12T13:51", _BREAKER),
         _halted("2020-03-16T13:30", "2020-03-16T13:46", _BREAKER),

@@ -47,6 +47,7 @@ def _open(calendar: str, why: str, *hours: tuple[str, str]) -> tuple[OwnSession,
 
 
 BARFILLS: Mapping[str, tuple[OwnSession, ...]] = {
+    # Reuters, 2012-10-28, of NYSE Euronext's statement; Business Wire, 2018-12-01; NYSE Group's release, 2024-12-30.
     "XNYS": (
         *_closed("XNYS", "Hurricane Sandy; NYSE notice of 2012-10-28", date(2012, 10, 29), date(2012, 10, 30)),
         *_closed("XNYS", "mourning for George H. W. Bush; NYSE notice of 2018-12-01", date(2018, 12, 5)),

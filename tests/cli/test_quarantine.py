@@ -65,6 +65,22 @@ def test_a_row_in_quarantine_is_open_until_it_is_rejected(spoiled: Shell) -> Non
     assert (before, after, told()) == (([{}], 1), ([{"quarantined": 1}], 0), ([{}], 1))
 
 
+def test_the_gap_of_a_rejected_row_is_opened_by_undoing_the_rejection(spoiled: Shell) -> None:
+    """`barfill gaps --unsettle` says whose gap it is and which command opens it; that command does."""
+    number = str(only_row(spoiled)["id"])
+    spoiled("quarantine", "reject", number)
+    (gap,) = json.loads(spoiled("gaps", "--settled", "--json").stdout)["gaps"]
+
+    told = spoiled("gaps", "--id", str(gap["id"]), "--unsettle")
+    in_json = json.loads(spoiled("gaps", "AAPL", "--settled", "--unsettle", "--json").stdout)
+
+    command = f"quarantine undo {number}"
+    assert told.stdout == f"Gap {gap['id']} is of rejected rows, and stays. To open it: barfill {command}\n"
+    assert in_json == {"unsettled": [], "rejected": [{"id": gap["id"], "rows": [int(number)]}]}
+    assert spoiled(*command.split()).returncode == 0
+    assert [one["id"] for one in json.loads(spoiled("gaps", "--json").stdout)["gaps"]] == [gap["id"]]
+
+
 def test_a_row_is_shown_with_all_that_is_known(spoiled: Shell) -> None:
     """Its values, the rule in words, who sent it, the bars around it, and what can be done."""
     number = str(only_row(spoiled)["id"])

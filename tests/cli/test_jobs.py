@@ -14,12 +14,13 @@ import pytest
 
 from barfill.cli.numbers import Number
 from barfill.cli.runs_table import shown_slice, what
+from barfill.core.calendar import trading_calendar
 from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe
 from barfill.store.database import Database
 from barfill.store.definitions import list_definitions
 from barfill.store.runlist import find_runs, list_runs
-from barfill.store.runs import NewRun, cancel_runs, claim_run, create_runs, fail_run
+from barfill.store.runs import NewRun, cancel_runs, claim_run, create_pieces, create_runs, fail_run
 from barfill.store.workers import Presence
 from tests.cli.conftest import BARFILL, Shell
 from tests.store.builders import WORKER, add, minute, minutes, query
@@ -35,6 +36,7 @@ def make(database: Database, *, count: int = 1) -> list[int]:
         range=minutes(0, 3 * 1440),
         provider="alpaca",
         feed="sip",
+        calendar_version="sessions 1.0",
     )
     return database.run(create_runs, [run] * count)
 
@@ -143,6 +145,31 @@ def test_a_run_is_shown_with_what_to_do(shell: Shell, database: Database) -> Non
     assert "what to do  run it again; if it stays, report it with the request id" in text
     assert f"again       barfill jobs retry {run_id}" in text
     assert (as_json["id"], as_json["status"], as_json["reason"]) == (run_id, "failed", "page_loop")
+
+
+def test_t07_a_run_says_by_which_calendar_it_was_planned(shell: Shell, database: Database) -> None:
+    """A backfill's runs do, and the runs in which another goes on have that one's calendar."""
+    assert (
+        shell("backfill", "AAPL", "--timeframe", "1d", "--start", "2026-09-14", "--end", "2026-09-16").returncode == 0
+    )
+    version = trading_calendar("XNYS", 2027).version
+    (run_id,) = make(database)
+    (run,) = database.run(find_runs, [run_id])
+    piece = NewRun(
+        symbols=run.symbols,
+        symbol_ids=tuple(add(database, *run.symbols)),
+        timeframe=run.timeframe,
+        range=run.range,
+        provider=run.provider,
+        feed=run.feed,
+    )
+    pieces = database.run(create_pieces, run_id, [piece])
+
+    shown = shell("jobs", "show", str(pieces[0]))
+
+    assert "sessions 1.0" in shown.stdout
+    listed = database.run(list_runs, limit=100)
+    assert {one.calendar_version for one in listed if one.id not in {run_id, *pieces}} == {version}
 
 
 def test_a_run_whose_worker_is_gone_says_so(shell: Shell, database: Database) -> None:

@@ -46,6 +46,41 @@ def test_rows_are_listed_by_filter(spoiled: Shell) -> None:
     assert "Nothing is quarantined like that." in spoiled("quarantine", "list", "--rule", "Q06").stdout
 
 
+def test_a_row_in_quarantine_is_open_until_it_is_rejected(spoiled: Shell) -> None:
+    """Matrix, status and list of gaps agree about it, before the rejection and after it, and when that is undone."""
+    number = str(only_row(spoiled)["id"])
+
+    def told() -> tuple[list[dict[str, int]], int]:
+        (symbol,) = json.loads(spoiled("status", "--json").stdout)["symbols"]
+        gaps = json.loads(spoiled("gaps", "--json").stdout)["gaps"]
+        return [one["settled_by_kind"] for one in symbol["timeframes"].values()], len(gaps)
+
+    again = json.loads(spoiled("backfill", "AAPL", "--timeframe", "15m", *DAYS, "--json").stdout)
+    before = told()
+    spoiled("quarantine", "reject", number)
+    after = told()
+    spoiled("quarantine", "undo", number)
+
+    assert (again["matrix"]["AAPL"]["15m"]["settled"], again["summary"]["gaps_settled"]) == (0, 0)
+    assert (before, after, told()) == (([{}], 1), ([{"quarantined": 1}], 0), ([{}], 1))
+
+
+def test_the_gap_of_a_rejected_row_is_opened_by_undoing_the_rejection(spoiled: Shell) -> None:
+    """`barfill gaps --unsettle` says whose gap it is and which command opens it; that command does."""
+    number = str(only_row(spoiled)["id"])
+    spoiled("quarantine", "reject", number)
+    (gap,) = json.loads(spoiled("gaps", "--settled", "--json").stdout)["gaps"]
+
+    told = spoiled("gaps", "--id", str(gap["id"]), "--unsettle")
+    in_json = json.loads(spoiled("gaps", "AAPL", "--settled", "--unsettle", "--json").stdout)
+
+    command = f"quarantine undo {number}"
+    assert told.stdout == f"Gap {gap['id']} is of rejected rows, and stays. To open it: barfill {command}\n"
+    assert in_json == {"unsettled": [], "rejected": [{"id": gap["id"], "rows": [int(number)]}]}
+    assert spoiled(*command.split()).returncode == 0
+    assert [one["id"] for one in json.loads(spoiled("gaps", "--json").stdout)["gaps"]] == [gap["id"]]
+
+
 def test_a_row_is_shown_with_all_that_is_known(spoiled: Shell) -> None:
     """Its values, the rule in words, who sent it, the bars around it, and what can be done."""
     number = str(only_row(spoiled)["id"])

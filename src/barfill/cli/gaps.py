@@ -18,7 +18,7 @@ from barfill.cli.terminal import ago, clean, console, counted, json_option, prin
 from barfill.core.timeframe import Timeframe
 from barfill.errors import InvalidInput
 from barfill.settings import Settings, read_settings
-from barfill.store.writes import OPEN_KINDS, GapKind
+from barfill.store.writes import NEVER, OPEN_KINDS, GapKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -250,12 +250,37 @@ def _decide(
     found = _chosen(database, replace(choice, limit=1_000_000), ids)
     known = [one.gap.id for one in found if one.gap.id is not None]
     done = database.run(unsettle, known) if reason is None else database.run(settle, known, reason.strip(), kind)
+    rejected = _rejected(database, found) if reason is None else []
     if as_json:
-        print_json({"unsettled" if reason is None else "settled": sorted(done)})
+        named = {"rejected": [{"id": gap_id, "rows": rows} for gap_id, rows in rejected]} if rejected else {}
+        print_json({"unsettled" if reason is None else "settled": sorted(done)} | named)
         return 0
     what = "open again and due" if reason is None else "settled; --unsettle takes it back"
-    click.echo(f"{counted(len(done), 'gap')} {what}." if done else "Nothing changed: there is no such gap.")
+    if done or not rejected:
+        click.echo(f"{counted(len(done), 'gap')} {what}." if done else "Nothing changed: there is no such gap.")
+    for gap_id, rows in rejected:
+        numbers = " ".join(str(row) for row in rows)
+        click.echo(f"Gap {gap_id} is of rejected rows, and stays. To open it: barfill quarantine undo {numbers}")
     return 0
+
+
+def _rejected(database: Database, found: Sequence[ListedGap]) -> list[tuple[int, list[int]]]:
+    """The ids of those gaps that rejected rows have left, each with the rows'."""
+    from barfill.store.quarantine import QuarantineFilter, list_quarantined  # noqa: PLC0415  slow to load
+
+    left = []
+    for one in found:
+        gap = one.gap
+        if gap.id is not None and gap.kind == "quarantined" and gap.next_check_at == NEVER:
+            wanted = QuarantineFilter(
+                symbol_ids=(gap.symbol_id,),
+                timeframes=(one.timeframe,),
+                states=("rejected",),
+                start=gap.range.start,
+                end=gap.range.end,
+            )
+            left.append((gap.id, [row.id for row in database.run(list_quarantined, wanted)]))
+    return left
 
 
 def _list(

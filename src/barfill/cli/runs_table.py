@@ -199,6 +199,8 @@ def _facts(run: ListedRun, now: datetime) -> Iterator[tuple[str, str]]:
     yield "rows", f"{run.rows_written:,} written, {run.rows_received:,} received"
     yield "calls", f"{run.actual_cost:,}"
     yield "source", f"{run.provider}, {run.feed}, {run.basis} prices"
+    if run.calendar_version is not None:
+        yield "calendar", run.calendar_version
     yield "triggered", f"by {run.triggered_by}, {run.job_type}"
     if run.job_def_id is not None:
         yield "definition", str(run.job_def_id)

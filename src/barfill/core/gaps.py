@@ -51,8 +51,12 @@ class GapKind(Enum):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the bar is accounted for; the others may still fill."""
-        return self not in {GapKind.UNCOVERED, GapKind.MISSING, GapKind.FAILED}
+        """
+        Whether the bar is accounted for by its kind alone; the others may still fill, or need a look.
+
+        A rejected row or a lasting silence accounts for a single gap of the others: that is kept with the gap.
+        """
+        return self not in {GapKind.UNCOVERED, GapKind.MISSING, GapKind.FAILED, GapKind.QUARANTINED}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

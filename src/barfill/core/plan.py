@@ -114,6 +114,7 @@ class Slice:
         capabilities: Of the provider that is asked.
         is_live: Whether its bars may still change: they are kept as live.
         is_reread: Whether it is covered, and read again as bars may have been corrected.
+        calendar_version: Of the calendar that says which bars it is to bring.
     """
 
     symbols: tuple[tuple[int, str], ...]
@@ -123,6 +124,7 @@ class Slice:
     capabilities: Capabilities = field(compare=False, repr=False)
     is_live: bool = False
     is_reread: bool = False
+    calendar_version: str | None = field(default=None, compare=False)
 
     @property
     def calls(self) -> int:
@@ -287,7 +289,11 @@ class _Group:
         for part in self._time_parts():
             rows = max(expected_rows(self.calendar, self.timeframe, part, self.capabilities), 1.0)
             for batch in self._batches(rows):
-                yield Slice(tuple(batch), self.timeframe, part, rows * len(batch), self.capabilities)
+                yield self._slice(batch, part, rows * len(batch))
+
+    def _slice(self, symbols: Sequence[tuple[int, str]], part: Range, rows: float) -> Slice:
+        version = self.calendar.version
+        return Slice(tuple(symbols), self.timeframe, part, rows, self.capabilities, calendar_version=version)
 
     def _is_cheaper_by_days(self) -> bool:
         if self.timeframe is not Timeframe.D1 or not self.capabilities.has_market_days:
@@ -303,7 +309,7 @@ class _Group:
             first = max(0, cut - PAGES_PER_SLICE)
             start = from_us(int(starts[first])) if first else self.wanted.start
             taken = page_share(self.timeframe, cut - first, len(self.symbols), self.capabilities)
-            yield Slice(tuple(self.symbols), self.timeframe, Range(start, end), taken, self.capabilities)
+            yield self._slice(self.symbols, Range(start, end), taken)
             end = start
 
     def _time_parts(self) -> list[Range]:

@@ -156,7 +156,7 @@ async def rehearse(
         for kind in [request.asset_type or usual_asset_type(ticker)]
     ]
     for part in _batches(symbols):
-        run = _new_run(request, part)
+        run = _new_run(request, part, now)
         query = BarsQuery(run.symbols, run.timeframe, run.range, run.feed, run.basis)
         calendar = trading_calendar(part[0].calendar, now.year + 1)
         page = await source.fetch_page(query, None)
@@ -244,7 +244,7 @@ class Import:
                 executor.stop()
             patience_s = self._settings.worker_patience_s
             async with beating(self._database, presence, executor, self._listener.note, patience_s=patience_s):
-                queue = await self._store(self._enlist, request, prepared)
+                queue = await self._store(self._enlist, request, prepared, clock.now())
                 self._listener.stage(1, "importing", _expected_bars(request, prepared.symbols, clock.now()))
                 await self._carry_out(executor, queue)
             derived = await asyncio.to_thread(self._derive, request, prepared, clock.now())
@@ -286,10 +286,10 @@ class Import:
         kept.sort(key=lambda symbol: symbol.ticker.encode())
         return _Prepared(tuple(kept), tuple(new), policies)
 
-    def _enlist(self, conn: Connection, request: ImportRequest, prepared: _Prepared) -> deque[_Task]:
+    def _enlist(self, conn: Connection, request: ImportRequest, prepared: _Prepared, now: datetime) -> deque[_Task]:
         """The runs: those that an interrupted import of the same left, else new ones."""
         left = {_key(one): one for one in interrupted_imports(conn, patience_s=self._settings.worker_patience_s)}
-        runs = [_new_run(request, part) for part in _batches(prepared.symbols)]
+        runs = [_new_run(request, part, now) for part in _batches(prepared.symbols)]
         found = [left.pop(_key(run), None) for run in runs]
         cancel_runs(conn, [one.id for one in left.values() if _is_within(one, runs)], reason=SUPERSEDED)
         new = iter(create_runs(conn, [run for run, known in zip(runs, found, strict=True) if known is None]))
@@ -406,7 +406,7 @@ def _batches(symbols: Sequence[Symbol]) -> Iterable[Sequence[Symbol]]:
         yield from (alike[first : first + SYMBOLS_PER_RUN] for first in range(0, len(alike), SYMBOLS_PER_RUN))
 
 
-def _new_run(request: ImportRequest, symbols: Sequence[Symbol]) -> NewRun:
+def _new_run(request: ImportRequest, symbols: Sequence[Symbol], now: datetime) -> NewRun:
     claims = [request.claims[symbol.ticker] for symbol in symbols]
     return NewRun(
         symbols=tuple(symbol.ticker for symbol in symbols),
@@ -418,6 +418,7 @@ def _new_run(request: ImportRequest, symbols: Sequence[Symbol]) -> NewRun:
         basis=request.basis,
         job_type="fetch_intraday" if request.timeframe.is_intraday else "fetch_historical",
         priority=PRIORITY_OF_COMMANDS,
+        calendar_version=trading_calendar(symbols[0].calendar, now.year + 1).version,
     )
 
 

@@ -178,6 +178,7 @@ def new_run(
         triggered_by=triggered_by,
         priority=priority,
         job_def_ids=job_def_ids,
+        calendar_version=one.calendar_version,
     )
 
 

@@ -100,4 +100,5 @@ def _run_of(claimed: ClaimedRun, one: Slice) -> NewRun:
         triggered_by=claimed.triggered_by,
         priority=claimed.priority,
         is_restart=True,
+        calendar_version=one.calendar_version,
     )

@@ -12,6 +12,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg.rows import TupleRow
 
+from barfill.core.gaps import GapKind
 from barfill.store.queries import load_queries
 
 SQL = load_queries("completeness")
@@ -49,10 +50,11 @@ class Ledger:
 def read_ledger(conn: psycopg.Connection[TupleRow], symbol_ids: Sequence[int]) -> Ledger:
     """Everything that counting needs; nothing of it reads bars, or gaps one by one."""
     parameters = {"symbol_ids": list(symbol_ids)}
+    by_itself = {"settled_kinds": [kind.value for kind in GapKind if kind.is_settled]}
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
         tallies = conn.execute(SQL["read_tallies"], parameters, binary=True).fetchall()
-        settled = conn.execute(SQL["read_settled"], parameters, binary=True).fetchall()
+        settled = conn.execute(SQL["read_settled"], parameters | by_itself, binary=True).fetchall()
         ranges = conn.execute(SQL["read_asked_for"], parameters, binary=True).fetchall()
     place = {(row[0], row[1]): position for position, row in enumerate(tallies)}
     counts = np.array([(row[0], *row[2:]) for row in tallies], np.int64).reshape(-1, 3)

@@ -26,7 +26,7 @@ order by series.symbol_id, series.timeframe;
 select symbol_id, timeframe, kind, sum(expected_bars)::bigint
 from series_gaps
 where symbol_id = any(%(symbol_ids)s::integer[])
-and (kind not in ('uncovered', 'missing', 'failed') or settled_at is not null)
+and (settled_at is not null or kind = any(%(settled_kinds)s::text[]))
 group by symbol_id, timeframe, kind
 order by symbol_id, timeframe, kind;
 

@@ -33,6 +33,7 @@ class ListedRun:
         attempt: How often it failed in a way that passes, and was queued again.
         page_no: Pages written.
         page_token: The provider's word for the page that comes next.
+        calendar_version: By which calendar it was planned; None of runs that were made before this was kept.
     """
 
     id: int
@@ -65,6 +66,7 @@ class ListedRun:
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+    calendar_version: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +189,7 @@ def _listed(
             started_at=row[28],
             finished_at=row[29],
             updated_at=row[30],
+            calendar_version=row[31],
         )
         for row in found
     ]

@@ -31,7 +31,8 @@ select
     created_at,
     started_at,
     finished_at,
-    updated_at
+    updated_at,
+    calendar_version
 from job_runs
 where (%(ids)s::bigint[] is null or id = any(%(ids)s::bigint[]))
 and (%(statuses)s::text[] is null or status = any(%(statuses)s::text[]))

@@ -71,6 +71,7 @@ class NewRun(Asked):
         job_def_ids: The definitions for which it fetches, the most urgent first.
         priority: The greater, the sooner.
         is_restart: Whether it goes on where another run broke off: it does not restart again for the same reason.
+        calendar_version: By which calendar it was planned; None for that of the run that it carries on.
     """
 
     job_type: str = "fetch_historical"
@@ -78,6 +79,7 @@ class NewRun(Asked):
     job_def_ids: tuple[int, ...] = ()
     priority: int = 100
     is_restart: bool = False
+    calendar_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,7 @@ def create_runs(conn: psycopg.Connection[TupleRow], runs: Sequence[NewRun]) -> l
             "is_restart": run.is_restart,
             "is_live": run.is_live,
             "is_reread": run.is_reread,
+            "calendar_version": run.calendar_version,
         }
         for run in runs
     ]
@@ -169,6 +172,7 @@ def create_pieces(conn: psycopg.Connection[TupleRow], parent_id: int, runs: Sequ
     with conn.transaction():
         ids = create_runs(conn, runs)
         conn.execute(SQL["inherit"], {"parent_id": parent_id, "run_ids": ids})
+        conn.execute(SQL["same_calendar"], {"parent_id": parent_id, "run_ids": ids})
     return ids
 
 

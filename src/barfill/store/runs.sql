@@ -2,16 +2,16 @@
 -- Many runs at once; the ids come in the order given.
 insert into job_runs (
     symbol, symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, basis, triggered_by,
-    job_def_id, priority, is_restart, is_live, is_reread
+    job_def_id, priority, is_restart, is_live, is_reread, calendar_version
 )
 select
     given.symbol, given.symbols_array, given.symbol_ids, given.timeframe, given.job_type, given.slice_from,
     given.slice_to, given.provider, given.feed, given.basis, given.triggered_by, given.job_def_id, given.priority,
-    given.is_restart, given.is_live, given.is_reread
+    given.is_restart, given.is_live, given.is_reread, given.calendar_version
 from rows from (jsonb_to_recordset(%(runs)s::jsonb) as (
     symbol text, symbols_array jsonb, symbol_ids integer[], timeframe text, job_type text, slice_from timestamptz,
     slice_to timestamptz, provider text, feed text, basis text, triggered_by text, job_def_id integer,
-    priority integer, is_restart boolean, is_live boolean, is_reread boolean
+    priority integer, is_restart boolean, is_live boolean, is_reread boolean, calendar_version text
 )) with ordinality as given
 order by given.ordinality
 returning id;
@@ -42,6 +42,15 @@ update job_runs
 set job_def_id = linked.job_def_ids[1]
 from linked
 where job_runs.id = linked.run_id;
+
+-- name: same_calendar
+-- Runs in which another goes on were planned by its calendar, where none is named.
+update job_runs
+set calendar_version = parent.calendar_version
+from job_runs as parent
+where job_runs.id = any(%(run_ids)s::bigint[])
+and job_runs.calendar_version is null
+and parent.id = %(parent_id)s;
 
 -- name: claim
 -- Take a run over: from now on only this epoch's pages count. No row means that there is nothing to do.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from barfill.core import gaps
 from barfill.core.bars import BarColumns
 from barfill.core.page import RAW
 from barfill.core.ranges import Range, Ranges
@@ -17,7 +18,7 @@ from barfill.core.timeframe import Timeframe
 
 DataStatus = Literal["live", "final"]
 GapKind = Literal["missing", "failed", "no_trade", "halted", "unavailable", "not_entitled", "quarantined"]
-OPEN_KINDS: tuple[GapKind, ...] = ("missing", "failed", "quarantined")
+OPEN_KINDS: tuple[GapKind, ...] = tuple(kind for kind in get_args(GapKind) if not gaps.GapKind(kind).is_settled)
 """Kinds that are asked for again; the others are settled."""
 
 OUT_OF_REACH = "OUT_OF_REACH: "

@@ -34,9 +34,11 @@ DAY: dict[str, Any] = {"whole_sessions": 1, "is_framed": False}
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({}, GapKind.HALTED),
-        ({"peers": 1, "peers_present": 1}, GapKind.HALTED),
-        (DAY, GapKind.HALTED),
+        ({}, GapKind.MISSING),
+        ({"others_silent": True}, GapKind.HALTED),
+        ({"peers": 1, "peers_present": 1, "others_silent": True}, GapKind.HALTED),
+        (DAY, GapKind.MISSING),
+        ({**DAY, "others_silent": True}, GapKind.HALTED),
         ({**DAY, "peers": 1, "peers_present": 1, "others_silent": True}, GapKind.HALTED),
         ({**DAY, "whole_sessions": 3, "sessions": 3, "others_silent": True}, GapKind.HALTED),
         ({**DAY, "peers": 2, "peers_present": 2}, GapKind.MISSING),
@@ -51,7 +53,8 @@ DAY: dict[str, Any] = {"whole_sessions": 1, "is_framed": False}
         ({"has_halts": False}, GapKind.MISSING),
         ({"density": float("nan")}, GapKind.MISSING),
         ({"density": 0.5}, GapKind.NO_TRADE),
-        ({"density": 0.5, "bars": 50}, GapKind.HALTED),
+        ({"density": 0.5, "bars": 50}, GapKind.MISSING),
+        ({"density": 0.5, "bars": 50, "others_silent": True}, GapKind.HALTED),
         ({"density": 0.5, "finer": 1}, GapKind.MISSING),
         ({"traded": Traded.YES}, GapKind.MISSING),
         ({"traded": Traded.YES, "density": 0.5}, GapKind.MISSING),
@@ -65,7 +68,7 @@ DAY: dict[str, Any] = {"whole_sessions": 1, "is_framed": False}
     ],
 )
 def test_kind_follows_from_what_surrounds_the_run(change: dict[str, Any], kind: GapKind) -> None:
-    """A halt needs a frame, others that traded, and no other timeframe that says otherwise; all is settled."""
+    """A halt needs a frame, others that traded, and another timeframe that bears it out; all is settled."""
     found = verdict(replace(HALT, **change))
 
     assert (found.kind, found.is_settled) == (kind, True)

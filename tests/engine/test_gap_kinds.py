@@ -37,14 +37,19 @@ SEED = 5
 RIGHT = {
     "quiet": {"no_trade"},
     "quiet, beside such a run": {"no_trade", "halted", "missing", "missing, open", "unavailable"},
-    "halted": {"halted"},
-    "halted, all day": {"halted"},
+    "halted": {"missing"},
+    "halted, all day": {"missing"},
     "missing": {"missing"},
     "newly listed": {"unavailable"},
     "delisted": {"unavailable"},
     "incident": {"missing, open"},
 }
-"""A quiet minute right beside a run that is absent for another reason is taken for a part of it."""
+"""
+A quiet minute right beside a run that is absent for another reason is taken for a part of it.
+
+A halt and a hole of one symbol leave the same minutes absent: where nothing but minutes was asked for, neither is
+called a halt (test_settling.py has days that tell them apart).
+"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from barfill.core.page import BarsQuery, Page
 from barfill.core.plan import Resampling
-from barfill.core.ranges import Range, to_us
+from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
 from barfill.engine.absent import find_absent
 from barfill.engine.completeness import series_states
@@ -91,25 +91,25 @@ def quarters(first: int, end: int) -> set[datetime]:
     return {OPEN + number * M15.length for number in range(first, end)}
 
 
-def test_a_session_s_hole_of_a_liquid_symbol_is_a_halt_once_two_answers_agree(losing: LosingRig) -> None:
-    """D32: others trade, bars before and behind it stand: halted, covered, complete; the evidence names all answers."""
+def test_a_session_s_hole_of_a_liquid_symbol_is_no_halt_because_others_traded(losing: LosingRig) -> None:
+    """A halt and a vendor's hole look alike where nothing else was asked for: missing, and no hour is made of it."""
     losing.lost = {"AAPL": quarters(8, 14)}
     tickers = ["AAPL", *PEERS]
 
-    assert losing.backfill(tickers, [M15], WEEK).exit_code == 3
+    assert losing.backfill(tickers, [M15, H1], WEEK).exit_code == 3
     assert losing.kinds("AAPL") == [("missing", OPEN + 8 * M15.length, 6, False)]
     losing.time_passes(hours=2)
-    report = losing.backfill(tickers, [M15], WEEK)
+    losing.backfill(tickers, [M15, H1], WEEK)
 
-    is_complete(report)
-    assert losing.kinds("AAPL") == [("halted", OPEN + 8 * M15.length, 6, True)]
-    (listed,) = losing.database.run(list_gaps, kinds=["halted"])
+    assert losing.kinds("AAPL") == [("missing", OPEN + 8 * M15.length, 6, True)]
+    (listed,) = losing.database.run(list_gaps, kinds=["missing"], timeframes=[M15])
+    assert "no other timeframe that was fetched by itself" in listed.gap.reason
     answers = losing.database.run(read_answers, [listed.gap.id or 0])[listed.gap.id or 0]
     assert [one["provider"] for one in answers] == ["alpaca", "alpaca"]
     assert all(one["run_id"] and one["asked_at"] for one in answers)
-    (state,) = [one for one in report.matrix if one.ticker == "AAPL"]
-    assert (state.settled, state.is_complete) == (6, True)
-    assert losing.backfill(tickers, [M15], WEEK).summary.calls_made == 0
+    hours = {OPEN + timedelta(hours=2), OPEN + timedelta(hours=3)}
+    assert hours.isdisjoint(from_us(ts) for ts in losing.stored("AAPL", H1))
+    assert losing.backfill(tickers, [M15, H1], WEEK).summary.calls_made == 0
 
 
 def test_one_answer_more_settles_nothing_within_the_hour(losing: LosingRig) -> None:

@@ -22,8 +22,6 @@ HALT_MIN = timedelta(minutes=5)
 """The shortest halt of a symbol: a trading pause lasts for five minutes."""
 PEERS_PRESENT_MIN = 0.8
 """Where a fifth of the other liquid symbols lack the same bars it is the provider's fault, and no symbol's (S4)."""
-PEERS_OF_A_DAY_MIN = 3
-"""So many others must have traded on a day on which a symbol is said to have been halted from open to close."""
 SESSIONS_HALTED_MAX = 10
 INCIDENT_CHECK = timedelta(days=1)
 INCIDENT_MAX = timedelta(days=7)
@@ -133,11 +131,7 @@ def _no_halt(found: Surroundings) -> str:
             "it is not within one session",
         ),
         (sessions > SESSIONS_HALTED_MAX, f"it lasts for {sessions} sessions"),
-        (sessions > 1 and not is_corroborated, f"it lasts for {sessions} sessions, and no other timeframe tells more"),
-        (
-            sessions == 1 and found.peers < PEERS_OF_A_DAY_MIN and not is_corroborated,
-            "too few others were asked for the same session",
-        ),
+        (not is_corroborated, "no other timeframe that was fetched by itself tells whether it was traded"),
     )
     return next((text for holds, text in reasons if holds), "")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from barfill.core.timeframe import Timeframe
+from barfill.engine import catalog
 from barfill.engine.backfill import Backfill
 from barfill.engine.catalog import add_symbols
 from barfill.engine.clients import Clients
@@ -41,16 +42,17 @@ PATIENCE_S = 60.0
 
 
 class Gated(HttpClient):
-    """Sends a request for bars only once the test opens the gate."""
+    """Sends what holds a word in its address, such as a request for bars, only once the test opens the gate."""
 
-    def __init__(self, base_urls: Any) -> None:
+    def __init__(self, base_urls: Any, *, holds: str = "bars") -> None:
         super().__init__(base_urls)
         self.gate = asyncio.Event()
+        self.holds = holds
         self.held = 0
 
     async def get(self, request: HttpRequest) -> HttpResponse:
-        """Sent late, but for look-ups of symbols."""
-        if "bars" in request.url:
+        """Sent late."""
+        if self.holds in request.url and not self.gate.is_set():
             self.held += 1
             await self.gate.wait()
         return await super().get(request)
@@ -133,6 +135,43 @@ async def test_a_backfill_serves_the_others_while_one_does_not_answer(slow: Slow
     finally:
         slow.sender.gate.set()
     assert (await filling).exit_code == EXIT_COMPLETE
+
+
+async def test_derived_bars_of_the_others_are_not_waited_for(slow: SlowRig) -> None:
+    """A backfill makes what can be made of a provider's bars once it has brought them all."""
+    request = BackfillRequest(tickers=(*STOCKS, COIN), windows={D1: WEEKS, Timeframe.W1: WEEKS})
+    filling = asyncio.create_task(
+        Backfill(slow.rig.database, slow.clients, slow.rig.settings, slow.rig.listener).run(request)
+    )
+    weeks = (
+        "select count(*) from ohlc_bars join symbols on symbols.id = symbol_id where ticker = %s and timeframe = 'w1'"
+    )
+    try:
+        await slow.until(lambda: slow.rig.query(weeks, COIN)[0][0] > 0)
+        assert not filling.done()
+    finally:
+        slow.sender.gate.set()
+    assert (await filling).exit_code == EXIT_COMPLETE
+    assert slow.rig.query(weeks, "AAPL")[0][0] > 0
+
+
+async def test_a_slow_look_up_holds_up_no_other(
+    exchange: SimulatedExchange, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows pairs does not answer: the stocks are added, and the pair is told as not looked up, never as unknown."""
+    monkeypatch.setattr(catalog, "LATE_S", 0.2)
+    rig = Rig(exchange, database)
+    slow_venue = make_venue(VENUE, exchange.venue_url(VENUE), requests_per_minute=100_000)
+    sender = Gated(slow_venue.base_urls, holds="")
+    clients = Clients(rig.client(), ProviderClient(slow_venue, sender, SlidingQuota(10_000)))
+    try:
+        late = await asyncio.wait_for(add_symbols(database, clients, ["KO", "ETH/USD"]), PATIENCE_S)
+    finally:
+        sender.gate.set()
+        await clients.aclose()
+    assert (late.added, late.refused) == (("KO",), {})
+    assert set(late.unasked) == {"ETH/USD"}
+    assert "no answer came within 0.2 s" in str(late.unasked["ETH/USD"])
 
 
 async def test_a_look_plans_while_corporate_actions_are_still_asked_for(slow: SlowRig) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 from barfill.core.ranges import Ranges
@@ -84,10 +85,11 @@ class Backfill:
         markets = await self._markets(request, clock)
         presence = await asyncio.to_thread(Presence, self._database)
         try:
-            dispatch = await self._new_dispatch(request, clock, presence)
+            derived = Derived()
+            dispatch = await self._new_dispatch(request, markets, clock, presence, derived)
             patience_s = self._settings.worker_patience_s
             async with beating(self._database, presence, dispatch.executor, self._listener.note, patience_s=patience_s):
-                return await self._run(request, markets, clock, dispatch, begun)
+                return await self._run(request, markets, clock, dispatch, derived, begun)
         finally:
             await asyncio.to_thread(presence.close)
 
@@ -97,6 +99,7 @@ class Backfill:
         markets: tuple[Market, ...],
         clock: EngineClock,
         dispatch: Dispatch,
+        derived: Derived,
         begun: float,
     ) -> BackfillReport:
         begun_at = clock.now()
@@ -107,7 +110,7 @@ class Backfill:
 
         self._listener.stage(1, "fetching", plan.expected_bars(markets).total())
         await dispatch.carry_out()
-        derived = await self._derive(markets, request, clock)
+        derived.add(await self._derive(markets, request, clock))
         found = await asyncio.to_thread(self._look, request, markets, clock, begun_at)
         detected = found
         seen = found.of_what_was_asked() if self._ended_early(dispatch) else found
@@ -190,7 +193,19 @@ class Backfill:
             dispatch.enlist(plan)
         return plan
 
-    async def _new_dispatch(self, request: BackfillRequest, clock: EngineClock, presence: Presence) -> Dispatch:
+    async def _new_dispatch(
+        self,
+        request: BackfillRequest,
+        markets: tuple[Market, ...],
+        clock: EngineClock,
+        presence: Presence,
+        derived: Derived,
+    ) -> Dispatch:
+        async def derive_of(provider: str) -> None:
+            """The bars of a slow provider are not waited for."""
+            done = [market for market in markets if market.capabilities.provider == provider]
+            derived.add(await self._derive(done, request, clock))
+
         worker = await asyncio.to_thread(lambda: presence.worker)
         dispatch = Dispatch(
             self._database,
@@ -200,13 +215,14 @@ class Backfill:
             clock=clock,
             worker=worker,
             request=request,
+            on_provider_done=derive_of,
         )
         self._dispatch = dispatch
         if self._is_stopping:
             dispatch.stop()
         return dispatch
 
-    async def _derive(self, markets: tuple[Market, ...], request: BackfillRequest, clock: EngineClock) -> Derived:
+    async def _derive(self, markets: Sequence[Market], request: BackfillRequest, clock: EngineClock) -> Derived:
         total = Derived()
         for market in markets:
             done = await asyncio.to_thread(derive_market, self._database, market, clock.now(), is_full=request.is_full)

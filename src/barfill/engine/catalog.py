@@ -14,11 +14,14 @@ from barfill.engine.ledger import SeriesKey, read_rows
 from barfill.engine.planning import refused_lately
 from barfill.engine.settings import EngineSettings
 from barfill.engine.standing import read_standing_orders
-from barfill.errors import DailyBudgetSpent, ProviderError, SymbolNotOffered
+from barfill.errors import DailyBudgetSpent, ProviderError, ProviderTimeout, SymbolNotOffered
 from barfill.providers.base import OfferedSymbol
 from barfill.store import symbols as symbol_store
 from barfill.store.database import Connection, Database
 from barfill.store.series import note_failure
+
+LATE_S = 10.0
+"""So much longer than for stocks an answer about pairs is waited for, and the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ async def add_symbols(
     Looks *tickers* up in the table, those that no provider has confirmed at the providers, and adds what they offer.
 
     The providers are asked in their order, each for what those before it do not know, and those that take over behind
-    them; not those that only bring what their series hold. One that cannot be asked is passed over.
+    them; not those that only bring what their series hold. One that cannot be asked is passed over, and one that takes
+    long does not hold up the others: pairs and stocks are looked up side by side, and those of one kind are waited for
+    `LATE_S` longer than those of the other.
 
     Args:
         calendar: Of those that are new; "" is the usual one of their kind.
@@ -60,21 +65,8 @@ async def add_symbols(
     asked = [ticker for ticker in tickers if ticker not in stored or not stored[ticker].is_confirmed]
     if not asked:
         return AddedSymbols(tuple(tickers))
-    offered: dict[str, OfferedSymbol] = {}
-    inactive: dict[str, str] = {}
-    unasked: dict[str, ProviderError | DailyBudgetSpent] = {}
-    for client in clients.looked_up_at:
-        types = client.provider.capabilities.asset_types
-        left = [ticker for ticker in asked if ticker not in offered and not types.isdisjoint(asset_types_of(ticker))]
-        if left:
-            try:
-                found = await client.find_symbols(left)
-            except (ProviderError, DailyBudgetSpent) as error:
-                unasked.update({ticker: error for ticker in left if ticker not in unasked})
-                continue
-            known_here = {ticker: symbol for ticker, symbol in found.items() if symbol is not None}
-            offered.update(known_here)
-            inactive.update((ticker, client.provider.name) for ticker, one in known_here.items() if not one.is_active)
+    told = await _look_up(clients, asked)
+    offered, inactive, unasked = told.offered, told.inactive, told.unasked
     if offered:
         await asyncio.to_thread(database.run, _add, list(offered.values()), calendar)
     looked_up_at = [client.provider.name for client in clients.looked_up_at]
@@ -86,6 +78,59 @@ async def add_symbols(
     if unasked and not (known or added):
         raise next(iter(unasked.values()))
     return AddedSymbols(known, added, refused, unasked, inactive)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the providers have said so far."""
+
+    offered: dict[str, OfferedSymbol] = field(default_factory=dict)
+    inactive: dict[str, str] = field(default_factory=dict)
+    unasked: dict[str, ProviderError | DailyBudgetSpent] = field(default_factory=dict)
+
+
+async def _look_up(clients: Clients, tickers: Sequence[str]) -> _Told:
+    """Asks about tickers of different kinds side by side, since it is mostly others that know them."""
+    told = _Told()
+    alike: dict[frozenset[str], list[str]] = {}
+    for ticker in tickers:
+        alike.setdefault(asset_types_of(ticker), []).append(ticker)
+    asking = {asyncio.ensure_future(_ask_in_order(clients, members, told)): members for members in alike.values()}
+    try:
+        _, late = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        if late:
+            _, late = await asyncio.wait(late, timeout=LATE_S)
+    finally:
+        for task in asking:
+            task.cancel()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+    for task in late:
+        silent = ProviderTimeout(
+            f"no answer came within {LATE_S:g} s, and the others go on without it. Run the same command again.",
+            reason="look_up",
+        )
+        told.unasked.update(dict.fromkeys((one for one in asking[task] if one not in told.offered), silent))
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+    return told
+
+
+async def _ask_in_order(clients: Clients, tickers: Sequence[str], told: _Told) -> None:
+    for client in clients.looked_up_at:
+        types = client.provider.capabilities.asset_types
+        left = [one for one in tickers if one not in told.offered and not types.isdisjoint(asset_types_of(one))]
+        if left:
+            try:
+                found = await client.find_symbols(left)
+            except (ProviderError, DailyBudgetSpent) as error:
+                told.unasked.update({ticker: error for ticker in left if ticker not in told.unasked})
+                continue
+            known_here = {ticker: symbol for ticker, symbol in found.items() if symbol is not None}
+            told.offered.update(known_here)
+            told.inactive.update(
+                (ticker, client.provider.name) for ticker, one in known_here.items() if not one.is_active
+            )
 
 
 def not_asked_text(ticker: str, error: ProviderError | DailyBudgetSpent) -> str:

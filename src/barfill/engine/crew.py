@@ -21,12 +21,20 @@ class Crew:
     Args:
         size: How many items of each lane are in hand at the same time.
         lane_of: Whose lane an item is in; known from when it is added.
+        on_idle: Called with a lane in which nothing is left for now, while others go on.
     """
 
-    def __init__(self, size: int, work: Callable[[int], Awaitable[None]], lane_of: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        size: int,
+        work: Callable[[int], Awaitable[None]],
+        lane_of: Callable[[int], str],
+        on_idle: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._size = size
         self._work = work
         self._lane_of = lane_of
+        self._on_idle = on_idle
         self._waiting: defaultdict[str, deque[int]] = defaultdict(deque)
         self._in_hand: Counter[str] = Counter()
         self._changed = asyncio.Event()
@@ -69,6 +77,9 @@ class Crew:
     async def _carry_out(self, lane: str, item: int) -> None:
         try:
             await self._work(item)
+            is_last = self._in_hand[lane] == 1 and not self._waiting[lane] and self._in_hand.total() > 1
+            if is_last and self._on_idle is not None:
+                await self._on_idle(lane)
         finally:
             self._in_hand[lane] -= 1
             self._changed.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from barfill.core.page import Page
@@ -57,6 +57,7 @@ class Dispatch:
         clock: EngineClock,
         worker: Worker,
         request: BackfillRequest,
+        on_provider_done: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.tally = Tally()
         self.cancelled: dict[SeriesKey, Ranges] = {}
@@ -81,7 +82,7 @@ class Dispatch:
         self._elsewhere: set[int] = set()
         """Runs that other workers have made or taken."""
         self._provider_of: dict[int, str] = {}
-        self._crew = Crew(settings.max_concurrent_jobs, self._work, self._provider_of.__getitem__)
+        self._crew = Crew(settings.max_concurrent_jobs, self._work, self._provider_of.__getitem__, on_provider_done)
         self._ended: set[str] = set()
         """Providers of which nothing more is to be had now."""
         self._own: set[int] = set()

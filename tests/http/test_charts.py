@@ -59,6 +59,7 @@ def test_bars_come_in_order_the_live_one_included(api: httpx.Client, aapl: int) 
         "vwap": 10.0,
         "trade_count": 7,
         "data_status": "final",
+        "is_extended": False,
     }
     assert [bar["close"] for bar in body["bars"]] == [10.0, 11.0, 12.0, 13.0]
     assert (body["bars"][2]["vwap"], body["bars"][2]["trade_count"]) == (None, None)

@@ -36,7 +36,8 @@ Examples:
 \b
 One file for each series, such as AAPL_h1.parquet; signs that file systems do not take are
 written as in URLs (BTC%2FUSD_h1.parquet). The columns: symbol, ts (the bar's start, UTC), open,
-high, low, close (raw), volume, vwap, trade_count, data_status (final or live).
+high, low, close (raw), volume, vwap, trade_count, data_status (final or live),
+is_extended (outside of regular hours).
 'barfill import' reads these files back. Exit codes: 0 done, 1 there was nothing to export,
 2 usage.
 """

@@ -59,6 +59,7 @@ class Bar(BaseModel):
     vwap: float | None
     trade_count: int | None
     data_status: Literal["live", "final"]
+    is_extended: bool = Field(description="Whether it lies outside of regular hours.")
 
 
 class Coverage(BaseModel):
@@ -100,7 +101,7 @@ def chart(query: Annotated[ChartQuery, Query()], request: Request, context: InCo
 
 def _document(found: Chart) -> dict[str, object]:
     rows, ledger = found.rows, found.ledger
-    names = ("ts", "open", "high", "low", "close", "volume", "vwap", "trade_count", "is_final")
+    names = ("ts", "open", "high", "low", "close", "volume", "vwap", "trade_count", "is_final", "is_extended")
     values = zip(*(rows[name].tolist() for name in names), strict=True)
     return {
         "symbol": found.symbol.ticker,
@@ -130,10 +131,20 @@ class _Bar(msgspec.Struct):
     vwap: float | None
     trade_count: int | None
     data_status: str
+    is_extended: bool
 
 
 def _bar(
-    start_us: int, o: float, h: float, low: float, c: float, volume: float, vwap: float, count: int, is_final: bool
+    start_us: int,
+    o: float,
+    h: float,
+    low: float,
+    c: float,
+    volume: float,
+    vwap: float,
+    count: int,
+    is_final: bool,
+    is_extended: bool,
 ) -> _Bar:
     return _Bar(
         from_us(start_us),
@@ -145,4 +156,5 @@ def _bar(
         None if isnan(vwap) else vwap,
         None if count == NO_TRADE_COUNT else count,
         "final" if is_final else "live",
+        is_extended,
     )

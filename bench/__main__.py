@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import psycopg
 
-from bench import detection, idle, quota, resampling
+from bench import detection, idle, quota, resampling, slow_provider
 from bench.machinery import private_server, simulated_exchange
 from bench.report import rendered
 from bench.rounds import measure
@@ -46,6 +46,9 @@ def main() -> None:
         looks = idle.measure_idle(server_url, idle.SYMBOLS_SMOKE if options.smoke else idle.SYMBOLS)
         _tell("finding what is missing")
         found = detection.measure_detection(server_url, detection.SYMBOLS_SMOKE if options.smoke else detection.SYMBOLS)
+        _tell("working beside a provider that does not answer")
+        load_beside = slow_provider.SMOKE if options.smoke else slow_provider.FULL
+        beside = slow_provider.measure_slow_provider(server_url, load_beside)
         _tell("making coarser bars")
         made = resampling.measure_resampling(server_url, resampling.DAYS_SMOKE if options.smoke else resampling.DAYS)
     print(
@@ -58,6 +61,7 @@ def main() -> None:
     print("\n" + idle.rendered_idle(looks))
     print("\n" + detection.rendered_detection(found))
     print("\n" + resampling.rendered_resampling(made))
+    print("\n" + slow_provider.rendered_throughput(beside))
 
 
 def _tell(text: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -62,11 +63,14 @@ class Throughput:
 
 
 class _Slow(HttpClient):
-    """Answers nothing for a minute."""
+    """Answers nothing for a minute, or until it is over."""
+
+    over: asyncio.Event
 
     async def get(self, request: HttpRequest) -> HttpResponse:
         """After a minute."""
-        await asyncio.sleep(_ANSWERS_AFTER_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), _ANSWERS_AFTER_S)
         return await super().get(request)
 
 
@@ -96,7 +100,9 @@ async def _bars_a_second(database: Database, exchange_url: str, load: Load, *, i
     await asyncio.to_thread(database.run, _define, load.tickers, wanted, load.days)
     alpaca = Alpaca("key", "secret", base_url=exchange_url, plan="paid", requests_per_minute=_MUCH)
     venue = make_venue(_VENUE, _NOBODY, requests_per_minute=_MUCH)
-    clients = Clients(_client(alpaca, HttpClient(alpaca.base_urls)), _client(venue, _Slow(venue.base_urls)))
+    slow = _Slow(venue.base_urls)
+    slow.over = asyncio.Event()
+    clients = Clients(_client(alpaca, HttpClient(alpaca.base_urls)), _client(venue, slow))
     settings, listener = EngineSettings(), SilentListener()
     looking = Schedule(database, clients, settings, listener, every=timedelta(hours=1))
     try:
@@ -107,8 +113,9 @@ async def _bars_a_second(database: Database, exchange_url: str, load: Load, *, i
         while not await asyncio.to_thread(database.run, _is_done, alpaca.name):
             await asyncio.sleep(_LOOKS_EVERY_S)
         seconds = time.perf_counter() - begun
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        slow.over.set()
+        worker.stop()
+        await working
         return await asyncio.to_thread(database.run, _bars) / seconds
     finally:
         await clients.aclose()

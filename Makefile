@@ -34,7 +34,7 @@ demo: setup
 # The core is pure, so its own tests must cover it; tracing the others, too, would take a quarter longer.
 test: setup
 	$(PYTHON) -m pytest -n 2 -q --cov --cov-report=term tests/core
-	$(PYTHON) -m pytest -n 3 -q --dist worksteal --durations=25 --ignore=tests/core
+	$(PYTHON) -m pytest -n 2 -q --dist worksteal --durations=25 --ignore=tests/core
 
 check: setup
 	$(VENV)/bin/ruff format --check .

@@ -28,7 +28,7 @@ FAR = PART_BARS + 50
 BROKEN_AT_THE_SECOND_PART = """
     create or replace function bars_as_of(as_of timestamptz) returns setof bar_as_of language sql stable as $$
         select symbol_id, timeframe, ts, open, high, low, close, volume, vwap, trade_count, provider, feed,
-            is_intraday, data_status, fetched_at, created_at
+            is_intraday, data_status, fetched_at, created_at, is_extended
         from ohlc_bars
         where 1 / case when ts < '2024-03-05Z' then 1 else 0 end = 1
     $$"""
@@ -76,9 +76,9 @@ def test_files_hold_the_bars_with_their_types(database: Database, tmp_path: Path
     frame = READERS[kind](done[1].path)
     assert frame.schema == FILE_SCHEMA
     assert frame.rows() == [
-        ("BB", minute(0), 9.75, 11.0, 9.0, 10.0, 105.0, None, 7, "final"),
-        ("BB", minute(1), 10 / 3 - 0.25, 10 / 3 + 1, 10 / 3 - 1, 10 / 3, 10 / 3 * 10.5, None, 7, "final"),
-        ("BB", minute(2), 11.75, 13.0, 11.0, 12.0, 126.0, 12.0, None, "live"),
+        ("BB", minute(0), 9.75, 11.0, 9.0, 10.0, 105.0, None, 7, "final", False),
+        ("BB", minute(1), 10 / 3 - 0.25, 10 / 3 + 1, 10 / 3 - 1, 10 / 3, 10 / 3 * 10.5, None, 7, "final", False),
+        ("BB", minute(2), 11.75, 13.0, 11.0, 12.0, 126.0, 12.0, None, "live", False),
     ]
 
 
@@ -91,9 +91,10 @@ def test_csv_says_instants_in_utc_and_numbers_to_the_last_digit(database: Databa
 
     assert one.path is not None
     header, line = one.path.read_text().splitlines()
-    assert header == "symbol,ts,open,high,low,close,volume,vwap,trade_count,data_status"
-    symbol, ts, *prices, vwap, trades, status = line.split(",")
-    assert (symbol, ts, vwap, trades, status) == ("A", "2024-03-04T14:30:00Z", "", "7", "final")
+    assert header == "symbol,ts,open,high,low,close,volume,vwap,trade_count,data_status,is_extended"
+    symbol, ts, *prices, vwap, trades, status, is_extended = line.split(",")
+    assert (symbol, ts, vwap, trades) == ("A", "2024-03-04T14:30:00Z", "", "7")
+    assert (status, is_extended) == ("final", "false")
     assert [float(price) for price in prices] == [10 / 3 - 0.25, 10 / 3 + 1, 10 / 3 - 1, 10 / 3, 10 / 3 * 10.5]
 
 

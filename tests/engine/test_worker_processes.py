@@ -98,7 +98,7 @@ def test_a_sigterm_while_a_worker_starts_is_an_orderly_end(yard: Yard) -> None:
         child.process.send_signal(signal.SIGTERM)
         codes.append(child.process.wait(SOON_S))
 
-    assert set(codes) <= {0, -signal.SIGTERM}
+    assert set(codes) <= {0, -signal.SIGTERM}, codes
 
 
 def test_a_failing_side_task_is_no_silent_end(yard: Yard) -> None:

@@ -235,5 +235,6 @@ def test_what_cannot_be_wanted_is_refused(api: httpx.Client, rig: Rig, wanted: d
 def test_whoever_does_not_know_the_key_begins_nothing(api: httpx.Client, rig: Rig) -> None:
     """X01: reading how far it has come changes nothing either."""
     assert is_problem(api.post("/api/v1/ensure-coverage", json=DAYS), 401, "unauthorized")
-    ask(api, DAYS)
+    never_asked_for = ask(api, DAYS)
+    assert (never_asked_for["status"], never_asked_for["backfill_progress"]["progress_percent"]) == ("not_wanted", 0)
     assert rig.query("select id from job_definitions") == rig.query("select id from job_runs") == []

@@ -29,7 +29,7 @@ from barfill.store.progress import Slices, count_slices
 from barfill.store.series import read_series
 from barfill.store.symbols import NewSymbol, Symbol, add_symbols
 
-Status = Literal["looking_up", "not_offered", "gaps_detected", "coverage_complete"]
+Status = Literal["not_wanted", "looking_up", "not_offered", "not_served", "gaps_detected", "coverage_complete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Progress:
         definition: Its id; None where nobody has asked for the series to be kept complete.
         percent: Of the bars that the calendar lets one expect by now, how many are fetched or known to be absent;
             where the series is made of a finer one, of the bars of both.
-        status: `looking_up` until a provider was asked about a new symbol, `not_offered` where none has it,
+        status: `not_wanted` where no definition keeps it complete, `looking_up` until a provider was asked about a new
+            symbol, `not_offered` where none has it, `not_served` where none that can be asked has its bars,
             `coverage_complete` where nothing is left that could be fetched now, else `gaps_detected`.
     """
 
@@ -113,16 +114,18 @@ def _read_progress(
     definition, window_days = find_ensured(conn, symbol.ticker, timeframe) or (None, 0)
     slices = Slices() if definition is None else count_slices(conn, definition)
     ledger = read_ledger(conn, symbol.id, symbol.ticker, timeframe)
-    orders = read_standing_orders(conn, roster, settings, now, tickers=[symbol.ticker]).orders
-    markets = [order.market for order in orders if timeframe in order.market.windows]
+    standing = read_standing_orders(conn, roster, settings, now, tickers=[symbol.ticker])
+    markets = [order.market for order in standing.orders if timeframe in order.market.windows]
     done, total = _bars(conn, symbol, timeframe, markets, slices)
     return Progress(
         symbol=symbol,
         timeframe=timeframe,
         definition=definition,
         window_days=window_days,
-        status=_status(symbol, ledger, is_covered=done >= total, slices=slices),
-        percent=round(100 * done / total, 2) if total else 100.0,
+        status=_status(
+            symbol, ledger, is_covered=done >= total, is_served=bool(markets) or not standing.unserved, slices=slices
+        ),
+        percent=round(100 * done / total, 2) if total else 100.0 if markets else 0.0,
         ledger=ledger,
         slices=slices,
     )
@@ -151,8 +154,12 @@ def _count(market: Market, timeframe: Timeframe, within: Ranges) -> int:
     return sum(market.calendar.expected_count(timeframe, Range(one.start, one.end)) for one in within)
 
 
-def _status(symbol: Symbol, ledger: ChartLedger, *, is_covered: bool, slices: Slices) -> Status:
+def _status(symbol: Symbol, ledger: ChartLedger, *, is_covered: bool, is_served: bool, slices: Slices) -> Status:
+    if not ledger.is_wanted:
+        return "not_wanted"
     if not symbol.is_confirmed:
         return "not_offered" if ledger.last_error_code == "SYMBOL_NOT_FOUND" else "looking_up"
+    if not is_served:
+        return "not_served"
     is_at_work = bool(slices.queued or slices.running)
     return "coverage_complete" if is_covered and not is_at_work else "gaps_detected"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from barfill.engine.ensuring import Progress, ensure, read_progress
+from barfill.engine.ensuring import Progress, Status, ensure, read_progress
 from barfill.engine.reading import find_symbol
 from barfill.http.charts import Coverage
 from barfill.http.context import Context, InContext, context_of
@@ -60,7 +60,7 @@ class CoverageAnswer(BaseModel):
     symbol: str
     timeframe: str
     window_days: int
-    status: Literal["looking_up", "not_offered", "gaps_detected", "coverage_complete"]
+    status: Status
     coverage_status: Coverage
     backfill_progress: BackfillProgress
 
@@ -118,7 +118,7 @@ async def progress_stream(
             answer = _answer(await asyncio.to_thread(_read, context, series))
             if answer != before:
                 yield ServerSentEvent(data=answer, event="progress")
-            if answer.status in {"coverage_complete", "not_offered"}:
+            if answer.status not in {"looking_up", "gaps_detected"}:
                 yield ServerSentEvent(data=answer, event="done")
                 return
             before = answer

@@ -216,3 +216,19 @@ def test_the_version_is_told() -> None:
     done = subprocess.run([BARFILL, "--version"], capture_output=True, text=True, check=True, env=clean_environment())
 
     assert done.stdout.startswith("barfill, version 0.")
+
+
+def test_a_service_told_to_end_in_the_middle_of_an_import_has_not_failed(tmp_path: Path) -> None:
+    """P06: where SIGTERM meets the source that a dataclass compiles, `python -m` ends with 0 as well."""
+    (tmp_path / "starting.py").write_text(
+        "import sys\n"
+        "from barfill.cli import main\n"
+        "end = 'import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)'\n"
+        "main.run_command = lambda _: exec(end)\n"
+        "sys.argv[1:] = ['worker']\n"
+        "main.main()\n"
+    )
+
+    done = subprocess.run([sys.executable, "-m", "starting"], cwd=tmp_path, env=clean_environment(), check=False)
+
+    assert done.returncode == 0

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -98,12 +99,26 @@ def main() -> None:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a tick must not fail on an ASCII terminal
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As Ctrl-C, so that a service manager's stop or a closed terminal lets go of the private database too.
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _told_to_end)
     try:
         code = run_command(sys.argv[1:])
     except KeyboardInterrupt:  # just before a command began, or on its way out
         code = _interrupted(sys.argv[1:])
     sys.exit(code)
+
+
+class ToldToEnd(KeyboardInterrupt):
+    """
+    SIGTERM or SIGHUP came.
+
+    A class of its own, as CPython remembers a bare KeyboardInterrupt that leaves an `exec` of source code, such as
+    dataclasses make, and then ends `python -m` as if killed by SIGINT, though it was caught (`run_eval_code_obj` and
+    `Py_RunMain` of CPython 3.11).
+    """
+
+
+def _told_to_end(_number: int, _frame: FrameType | None) -> None:
+    raise ToldToEnd
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ of a symbol, which may not have been listed yet, rule S1 alone decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from barfill.core.calendar import TradingCalendar
 from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, reconcile
 from barfill.core.known_outages import KnownOutage, known_outages
-from barfill.core.ranges import Range, from_us, to_us
+from barfill.core.ranges import Range, Ranges, from_us, to_us
 from barfill.core.timeframe import Timeframe
 
 
@@ -37,7 +37,7 @@ def reconcile_around_outages(
         return reconcile(evidence, calendar, timeframe)
     hull = Range(from_us(int(proven.start.min())), from_us(int(proven.end.max())))
     outages = known_outages(calendar, feed, hull)
-    stretches = [one for outage in outages for one in _explained(outage, evidence, calendar, timeframe)]
+    stretches = [one for outage in _disjoint(outages) for one in _explained(outage, evidence, calendar, timeframe)]
     if not stretches:
         return reconcile(evidence, calendar, timeframe)
     during = _ranges_of(stretches)
@@ -96,6 +96,15 @@ def _explained(
         is_absent = ~np.isin(mine, answered)
         for left, right in _runs(is_free):
             yield _Stretch(symbol, outage, mine[left:right], over[left:right], is_absent[left:right])
+
+
+def _disjoint(outages: Iterable[KnownOutage]) -> Iterator[KnownOutage]:
+    """Where one of a venue and one of its exchange overlap the first counts: no bar is accounted for twice."""
+    taken = Ranges()
+    for outage in outages:
+        whole = Ranges([outage.range])
+        yield from (replace(outage, range=part) for part in whole - taken)
+        taken |= whole
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from barfill.core.bars import NO_TRADE_COUNT
+from barfill.core.busy import BARS_AROUND, TRADES_MIN
 from barfill.core.calendar import TradingCalendar
 from barfill.core.density import BLOCKS_MAX, block_bars
 from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, reconcile
@@ -52,6 +54,7 @@ def reconciled(
     blocked: BlockedSlots | None = None,
     calendar: TradingCalendar = XNYS,
     symbols: int = 1,
+    trades: Any = NO_TRADE_COUNT,
 ) -> Reconciled:
     """What becomes of *wanted*, proven for each of the symbols, when these bars came."""
     stamps = np.asarray(ts, np.int64)
@@ -59,6 +62,7 @@ def reconciled(
         proven=ranges_of(*(wanted or (TUESDAY,)), symbols=symbols),
         symbol=np.broadcast_to(np.asarray(symbol, np.int32), stamps.shape),
         ts=stamps,
+        trades=np.broadcast_to(np.asarray(trades, np.int64), stamps.shape),
         blocked=BlockedSlots.none() if blocked is None else blocked,
         doubted=ranges_of(*doubted, symbols=symbols),
         is_lossy=np.broadcast_to(np.asarray(is_lossy, np.bool_), (symbols,)).copy(),
@@ -207,6 +211,57 @@ def test_few_holes_do_not_make_each_other_likely() -> None:
     result = reconciled(starts_in(less=[*range(50, 55), *range(100, 105), *range(200, 205)]), density=1.0)
 
     assert [gap.expected_bars for gap in result.gaps if gap.kind is GapKind.MISSING] == [5, 5, 5]
+
+
+def test_one_coarse_bar_among_busy_ones_is_not_quiet() -> None:
+    """
+    S1: where all bars around hold 20 trades a quarter of an hour without any is a hole, which its density can not tell.
+    """
+    starts = starts_in(MARCH, M15, less=[40])
+    busy = np.full(len(starts), TRADES_MIN)
+
+    def kinds(trades: Any, density: float = 1.0) -> list[GapKind]:
+        return [gap.kind for gap in reconciled(starts, MARCH, timeframe=M15, trades=trades, density=density).gaps]
+
+    def less(position: int) -> Any:
+        return np.where(np.arange(len(starts)) == position, TRADES_MIN - 1, busy)
+
+    assert kinds(busy) == [GapKind.MISSING]
+    assert kinds(NO_TRADE_COUNT) == [GapKind.NO_TRADE]
+    first, last = 40 - BARS_AROUND, 40 + BARS_AROUND - 1
+    assert [kinds(less(first)), kinds(less(last))] == [[GapKind.NO_TRADE]] * 2
+    assert [kinds(less(first - 1)), kinds(less(last + 1))] == [[GapKind.MISSING]] * 2
+
+
+def test_busy_bars_of_a_symbol_that_lacks_some_say_nothing() -> None:
+    """
+    Where a symbol often lacks bars its trades come in bursts; minutes are told by the length of the run.
+    """
+    often = starts_in(MARCH, M15, less=range(3, 400, 9))
+    minutes = starts_in(less=[200])
+
+    of_the_thin = reconciled(often, MARCH, timeframe=M15, trades=500, density=0.9)
+    of_minutes = reconciled(minutes, trades=500, density=1.0)
+
+    assert {gap.kind for gap in (*of_the_thin.gaps, *of_minutes.gaps)} == {GapKind.NO_TRADE}
+
+
+def test_of_each_symbol_its_own_trades_count() -> None:
+    """
+    Neither another symbol's bars nor those of the other side of what was asked for vouch for a run.
+    """
+    starts = starts_in(timeframe=M15, less=[2])
+    trades = np.repeat([TRADES_MIN, 1, TRADES_MIN], len(starts))
+    symbol = np.repeat(np.arange(3), len(starts))
+
+    result = reconciled(np.tile(starts, 3), timeframe=M15, symbol=symbol, symbols=3, trades=trades, density=1.0)
+
+    assert [gap.kind for gap in result.gaps] == [GapKind.MISSING, GapKind.NO_TRADE, GapKind.MISSING]
+    few = minute_range(0, 15 * BARS_AROUND)
+    of_few = starts_in(few, M15, less=[2])
+    assert [gap.kind for gap in reconciled(of_few, few, timeframe=M15, trades=500, density=1.0).gaps] == [
+        GapKind.NO_TRADE
+    ]
 
 
 def test_few_rows_with_holes_teach_no_density() -> None:
@@ -456,6 +511,7 @@ def test_no_proof_is_no_coverage() -> None:
         proven=SymbolRanges.of([], {}),
         symbol=np.zeros(1, np.int32),
         ts=np.array([OPEN]),
+        trades=np.array([NO_TRADE_COUNT]),
         blocked=BlockedSlots.none(),
         doubted=SymbolRanges.of([], {}),
         is_lossy=np.array([False]),
@@ -684,6 +740,7 @@ def test_of_each_symbol_its_own_ranges_are_doubted() -> None:
         proven=ranges_of(TUESDAY, symbols=3),
         symbol=np.repeat(np.arange(3, dtype=np.int32), len(starts)),
         ts=np.tile(starts, 3),
+        trades=np.full(3 * len(starts), NO_TRADE_COUNT),
         blocked=BlockedSlots.none(),
         doubted=SymbolRanges.of([("B", minute_range(0, 30))], {"B": 1}),
         is_lossy=np.zeros(3, np.bool_),

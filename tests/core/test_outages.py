@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from barfill.core.bars import NO_TRADE_COUNT
 from barfill.core.calendar import AROUND_THE_CLOCK, TradingCalendar, trading_calendar
 from barfill.core.gaps import Evidence, Gap, GapKind, Reconciled, SymbolRanges, reconcile
 from barfill.core.judged import BlockedSlots
@@ -41,6 +42,7 @@ def evidence_of(
         proven=SymbolRanges.of([("A", one) for one in wanted], {"A": 0}),
         symbol=np.zeros(len(stamps), np.int32),
         ts=stamps,
+        trades=np.full(len(stamps), NO_TRADE_COUNT),
         blocked=BlockedSlots.none() if blocked is None else blocked,
         doubted=SymbolRanges.of([("A", one) for one in doubted], {"A": 0}),
         is_lossy=np.zeros(1, np.bool_),
@@ -235,6 +237,17 @@ def test_perfect_source_has_no_gap_and_every_hole_is_found() -> None:
         (Range(from_us(int(starts[one])), from_us(int(ends[end - 1]))), end - one, GapKind.MISSING)
         for one, end in holes
     ], f"seed {seed}"
+
+
+def test_outages_that_lie_over_each_other_account_for_a_bar_once() -> None:
+    """
+    The daily maintenance of an exchange within an outage of the venue: one gap, of the first.
+    """
+    wanted = span("2018-02-08T20:34", "2018-02-08T22:01")
+
+    gaps = reconcile_around_outages(evidence_of([], wanted), CHICAGO, M1, feed="binance").gaps
+
+    assert [(gap.range, gap.expected_bars) for gap in gaps] == [(wanted, 87)]
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,7 +5,7 @@ A provider that answers "nothing" may be right, as illiquid symbols have many ba
 as vendors do it under load. A run of k expected bars without a row is believed unless its chance is at most 1e-6: such
 a run is suspicious, stays out of coverage and is asked for again. The chance is (1 - d)^k, where d is the share of
 bars that the symbol usually has. However short it is, it is not believed where coarser bars that are stored hold more
-volume than came (`core.traded`).
+volume than came (`core.traded`), and of a symbol that never lacks any where all bars around are busy (`core.busy`).
 
 Where there is a reason to doubt the answer (it ends there, or an earlier one was silent a short while ago) no bar of a
 symbol that never lacks any may be absent: vendors cut answers short, and a cut of one or two bars is no less a hole
@@ -24,6 +24,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from barfill.core.busy import TRADES_MIN, is_busy_around
 from barfill.core.calendar import TradingCalendar
 from barfill.core.density import RangeCounts, densities, spread
 from barfill.core.judged import BlockedSlots
@@ -101,6 +102,7 @@ class Evidence:
         proven: The newly proven ranges.
         symbol, ts: int32 and int64 (n,), the keys of the accepted rows, sorted. Rows outside `proven` or off the
             regular grid are no harm.
+        trades: int64 (n,), how many each of them holds; negative where that is not known.
         blocked: Bars that the rules keep out of coverage.
         doubted: Where silence of a liquid symbol is not believed, however short it is.
         is_lossy: bool by symbol: whether rows of it may have been lost, so that how many came says nothing about how
@@ -113,6 +115,7 @@ class Evidence:
     proven: SymbolRanges
     symbol: NDArray[np.int32]
     ts: NDArray[np.int64]
+    trades: NDArray[np.int64]
     blocked: BlockedSlots
     doubted: SymbolRanges
     is_lossy: NDArray[np.bool_]
@@ -192,7 +195,8 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     is_shared = _is_shared(runs, counts, np.fmax(known.judged, first_look), len(grid.starts))
     suspects |= is_shared
     was_traded = grid.touches(evidence.traded, runs)
-    suspects |= was_traded
+    is_amid_trades = _is_amid_trades(runs, grid, answered, evidence, timeframe) & (density >= DENSITY_OF_THE_LIQUID)
+    suspects |= was_traded | is_amid_trades
     suspicious = runs.take(suspects)
     # What is held may be a hole: it says nothing about how often the symbol trades, once that is known.
     is_held = np.bincount(suspicious.symbol_in(counts), minlength=len(learned)) > 0
@@ -201,7 +205,15 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     is_leading = _is_leading(suspicious, counts, evidence.has_older)
     is_final = ~evidence.blocked.is_held[grid.is_on(evidence.blocked.start)]
     gaps = [
-        *_suspicious_gaps(suspicious, grid, density[suspects], is_leading, is_shared[suspects], was_traded[suspects]),
+        *_suspicious_gaps(
+            suspicious,
+            grid,
+            density[suspects],
+            is_leading,
+            is_shared[suspects],
+            was_traded[suspects],
+            is_amid_trades[suspects],
+        ),
         *_quiet_gaps(runs.take(~suspects), holes, grid, density[~suspects]),
         *_quarantined_gaps(_rows_of(grid.count(blocked[is_final])), grid),
     ]
@@ -261,8 +273,7 @@ class _Grid:
 
     def count(self, keys: NDArray[np.int64]) -> RangeCounts:
         """How many of the keys, ascending, each proven range has."""
-        base = self.proven.symbol * self._stride
-        key_first, key_end = np.searchsorted(keys, base + self.first), np.searchsorted(keys, base + self.end)
+        key_first, key_end = np.searchsorted(keys, self.base + self.first), np.searchsorted(keys, self.base + self.end)
         return RangeCounts(self.proven.symbol, self.first, self.end, key_first, key_end, keys % self._stride)
 
     def touches(self, ranges: SymbolRanges, runs: _Runs) -> NDArray[np.bool_]:
@@ -272,7 +283,7 @@ class _Grid:
         first, end = (
             ranges.symbol * self._stride + np.searchsorted(self.starts, bound) for bound in (ranges.start, ranges.end)
         )
-        base = self.proven.symbol[runs.owner] * self._stride
+        base = self.base[runs.owner]
         next_one = np.searchsorted(end, base + runs.first, side="right")
         touched: NDArray[np.bool_] = np.append(first, np.iinfo(np.int64).max)[next_one] < base + runs.end
         return touched
@@ -281,6 +292,12 @@ class _Grid:
         """From the start of the bar at *first* to the end of the one before *end*, or of the proven range."""
         last = min(int(self.ends[end - 1]), int(self.proven.end[owner]))
         return Range(from_us(int(self.starts[first])), from_us(last))
+
+    @property
+    def base(self) -> NDArray[np.int64]:
+        """The key of the first bar of the grid, for each proven range."""
+        base: NDArray[np.int64] = self.proven.symbol * self._stride
+        return base
 
     @property
     def _stride(self) -> np.int64:
@@ -367,6 +384,15 @@ def _is_shared(runs: _Runs, counts: RangeCounts, density: NDArray[np.float64], b
     return shared
 
 
+def _is_amid_trades(
+    runs: _Runs, grid: _Grid, answered: NDArray[np.int64], evidence: Evidence, timeframe: Timeframe
+) -> NDArray[np.bool_]:
+    """Which runs lie among busy bars of their proven range (`core.busy`), shape (n,)."""
+    base, owner = grid.base[runs.owner], runs.owner
+    at, first, end = (np.searchsorted(answered, base + one) for one in (runs.first, grid.first[owner], grid.end[owner]))
+    return is_busy_around(evidence.trades[grid.is_on(evidence.ts)], at, first, end, timeframe)
+
+
 def _depth(first: NDArray[np.int64], end: NDArray[np.int64], bars: int) -> NDArray[np.int64]:
     """How many of the half-open intervals each position lies in, shape (bars,)."""
     steps = np.bincount(first, minlength=bars + 1) - np.bincount(end, minlength=bars + 1)
@@ -423,9 +449,12 @@ def _suspicious_gaps(
     is_leading: NDArray[np.bool_],
     is_shared: NDArray[np.bool_],
     was_traded: NDArray[np.bool_],
+    is_amid_trades: NDArray[np.bool_],
 ) -> Iterable[Gap]:
-    columns = (runs.owner, runs.first, runs.end, density, is_leading, is_shared, was_traded)
-    for owner, first, end, share, leading, shared, traded in zip(*(column.tolist() for column in columns), strict=True):
+    columns = (runs.owner, runs.first, runs.end, density, is_leading, is_shared, was_traded, is_amid_trades)
+    for owner, first, end, share, leading, shared, traded, amid in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
         count = end - first
         kind = GapKind.UNAVAILABLE if leading and not np.isnan(share) else GapKind.MISSING
         if np.isnan(share):
@@ -438,6 +467,8 @@ def _suspicious_gaps(
             reason += "; other liquid symbols lack bars at the same time"
         if traded:
             reason += "; coarser bars around it have more volume than came"
+        if amid:
+            reason += f"; all bars beside it hold {TRADES_MIN} trades or more"
         absent = grid.range(owner, first, end)
         symbol = int(grid.proven.symbol[owner])
         yield Gap(symbol, absent, count, kind, reason, is_leading=leading, is_shared=shared)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from barfill.core.bars import BarColumns
+from barfill.core.bars import NO_TRADE_COUNT, BarColumns
 from barfill.core.gaps import Evidence, SymbolRanges
 from barfill.core.judged import BlockedSlots
 from barfill.core.proof import ChainState, Proof
@@ -21,10 +21,16 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """The keys of the bars for which rows came, sorted; symbols numbered as in the query."""
+    """
+    The bars for which rows came, sorted; symbols numbered as in the query.
+
+    Attributes:
+        trades: How many each holds; `NO_TRADE_COUNT` where that is not known.
+    """
 
     symbol: NDArray[np.int32]
     ts: NDArray[np.int64]
+    trades: NDArray[np.int64]
 
     def of(self, position: int) -> NDArray[np.int64]:
         """The starts of one symbol, shape (n,)."""
@@ -47,12 +53,13 @@ def answered_by(run: RunInHand, rows: BarColumns) -> Answered:
     """The accepted rows, and those of the open symbol that earlier pages brought and did not prove."""
     position = run.open_position
     if position is None or len(run.carried.ts) == 0:
-        return Answered(rows.symbol, rows.ts)
+        return Answered(rows.symbol, rows.ts, rows.trade_count)
     starts = np.setdiff1d(run.carried.ts, rows.ts[rows.symbol == position])
     symbol = np.concatenate((rows.symbol, np.full(len(starts), position, np.int32)))
     ts = np.concatenate((rows.ts, starts))
+    trades = np.concatenate((rows.trade_count, np.full(len(starts), NO_TRADE_COUNT)))
     order = np.lexsort((ts, symbol))
-    return Answered(symbol[order], ts[order])
+    return Answered(symbol[order], ts[order], trades[order])
 
 
 def evidence_of(run: RunInHand, proof: Proof, answered: Answered, blocked: BlockedSlots, now: datetime) -> Evidence:
@@ -63,6 +70,7 @@ def evidence_of(run: RunInHand, proof: Proof, answered: Answered, blocked: Block
         proven=SymbolRanges.of(proof.proved, index),
         symbol=answered.symbol,
         ts=answered.ts,
+        trades=answered.trades,
         blocked=blocked,
         doubted=SymbolRanges.of(doubts.ranges, index),
         is_lossy=doubts.is_lossy,

@@ -3,6 +3,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# Some machines forbid it, and then each command of the tests compiles all of barfill anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PYTHON) -m pip --quiet
 
 .PHONY: help setup demo test check bench bench-smoke torture torture-short mutations docs

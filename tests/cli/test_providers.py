@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from barfill.errors import SettingsError
 from barfill.settings import Settings, read_settings
 from barfill.wiring import check_provider, configured
+from tests.cli.conftest import clean_environment
 
 ALPACA = {"ALPACA_API_KEY": "PKCANARY", "ALPACA_API_SECRET": "SECRETCANARY"}
 MASSIVE = {"MASSIVE_API_KEY": "MASSIVECANARY"}
@@ -56,6 +59,23 @@ def test_crypto_venues_are_left_out_where_no_pair_is_asked_for(tmp_path: Path) -
 
     assert names(found, tickers=["AAPL"]) == ["alpaca"]
     assert names(found, tickers=["AAPL", "BTC/USD"]) == ["alpaca", "coinbaseexchange"]
+
+
+def test_the_library_of_the_venues_is_not_loaded_for_stocks() -> None:
+    """It takes a second, longer than all else that a small backfill does."""
+    code = (
+        "import sys\n"
+        "from barfill.settings import read_settings\n"
+        "from barfill.wiring import check_provider\n"
+        "check_provider(read_settings(), tickers=['AAPL'])\n"
+        "print('ccxt' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment() | ALPACA, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(

@@ -13,24 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from barfill.core.library_sessions import (
+    FIRST_YEAR,
+    days_from,
+    library_sessions,
+    library_version,
+    midnight,
+    unknown_calendar,
+)
 from barfill.core.own_sessions import BARFILLS, OwnSession
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
-from barfill.errors import InvalidInput, OutsideCalendar
-
-if TYPE_CHECKING:
-    from exchange_calendars import ExchangeCalendar
+from barfill.errors import OutsideCalendar
 
 DAY_US = 86_400_000_000
 AROUND_THE_CLOCK = "24/7"
-FIRST_YEAR = 1990
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -324,7 +328,7 @@ def calendar_name(text: str) -> str:
     try:
         return str(exchange_calendars.resolve_alias(text.upper()))
     except exchange_calendars.errors.InvalidCalendarName as error:
-        raise _unknown(text) from error
+        raise unknown_calendar(text) from error
 
 
 @lru_cache(maxsize=32)
@@ -337,21 +341,13 @@ def trading_calendar(name: str, last_year: int) -> TradingCalendar:
     """
     if name == AROUND_THE_CLOCK:
         return _around_the_clock(last_year)
-    import exchange_calendars  # noqa: PLC0415  slow to load, and not needed for most commands
-
-    try:
-        source, known = _from_library(name, last_year)
-    except exchange_calendars.errors.InvalidCalendarName as error:
-        raise _unknown(name) from error
-    labels, opens, closes = _us(source.sessions), _us(source.opens), _us(source.closes)
-    break_starts, break_ends = _us(source.break_starts), _us(source.break_ends)
-    has_none = break_starts == np.iinfo(np.int64).min  # not a time
-    days = _Days(
-        labels, opens, closes, np.where(has_none, closes, break_starts), np.where(has_none, closes, break_ends)
-    )
-    version = f"exchange_calendars {exchange_calendars.__version__}"
+    source = library_sessions(name, last_year)
+    known = source.known_days
+    days = _Days(source.labels, source.opens, source.closes, source.break_starts, source.break_ends)
+    has_none = (source.break_starts == source.closes).all()
+    version = f"exchange_calendars {library_version()}"
     for whose, own in (("barfill", BARFILLS.get(name, ())), ("CALENDAR_FILE", _YOURS.get(name, ()))):
-        changed = days.change([one for one in own if _midnight(one.on) in known])
+        changed = days.change([one for one in own if midnight(one.on) in known])
         version += f" + {changed} of {whose}" if changed else ""
     return TradingCalendar.of(
         name,
@@ -360,30 +356,8 @@ def trading_calendar(name: str, last_year: int) -> TradingCalendar:
         days.opens,
         days.closes,
         version=version,
-        breaks=None if has_none.all() else (days.break_starts, days.break_ends),
+        breaks=None if has_none else (days.break_starts, days.break_ends),
     )
-
-
-def _from_library(name: str, last_year: int) -> tuple[ExchangeCalendar, Range]:
-    """The library's calendar and the days that it knows: those asked for, unless it is recorded for fewer."""
-    from exchange_calendars import get_calendar  # noqa: PLC0415  slow to load
-
-    first, last = date(FIRST_YEAR, 1, 1), date(last_year, 12, 31)
-    try:
-        return get_calendar(name, start=str(first), end=str(last)), _days_from(first, last)
-    except (ValueError, NotImplementedError):
-        pass  # recorded for fewer years: which, is told by one of the years that it gives by itself
-    try:
-        usual = get_calendar(name)
-        lowest, highest = usual.bound_min(), usual.bound_max()
-        first = first if lowest is None else max(first, lowest.date())
-        last = last if highest is None else min(last, highest.date())
-        return get_calendar(name, start=str(first), end=str(last)), _days_from(first, last)
-    except (ValueError, NotImplementedError) as error:  # the latter: Orthodox Easter on pandas 3
-        raise InvalidInput(
-            f"exchange_calendars cannot tell the sessions of {name}: {str(error)[:200]}. Update it, or use the "
-            "calendar of another exchange with the same hours."
-        ) from error
 
 
 @dataclass(slots=True)
@@ -400,7 +374,7 @@ class _Days:
         """Makes the days what *own* says; how many of them were not so before."""
         changed = 0
         for one in own:
-            label = to_us(_midnight(one.on))
+            label = to_us(midnight(one.on))
             at = int(np.searchsorted(self.labels, label))
             is_session = at < len(self.labels) and self.labels[at] == label
             before = (int(self.opens[at]), int(self.closes[at])) if is_session else None
@@ -424,26 +398,8 @@ class _Days:
         )
 
 
-def _us(stamps: Any) -> NDArray[np.int64]:
-    """int64 microseconds of a pandas index or series of instants; the lowest int64 where there is none."""
-    values: NDArray[np.int64] = stamps.to_numpy("datetime64[us]").astype(np.int64)
-    return values
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def _days_from(first: date, last: date) -> Range:
-    return Range(_midnight(first), _midnight(last) + timedelta(days=1))
-
-
-def _unknown(name: str) -> InvalidInput:
-    return InvalidInput(f"Calendar {name!r} is unknown. Use an exchange's code such as XNYS, or 24/7.")
-
-
 def _around_the_clock(last_year: int) -> TradingCalendar:
-    known = _days_from(date(FIRST_YEAR, 1, 1), date(last_year, 12, 31))
+    known = days_from(date(FIRST_YEAR, 1, 1), date(last_year, 12, 31))
     labels = np.arange(to_us(known.start), to_us(known.end), DAY_US, dtype=np.int64)
     return TradingCalendar.of(AROUND_THE_CLOCK, known, labels, labels, labels + DAY_US, version="UTC days")
 

@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from barfill.core.calendar import AROUND_THE_CLOCK, DAY_US, FIRST_YEAR, TradingCalendar, week_starts
+from barfill.core.calendar import AROUND_THE_CLOCK, DAY_US, TradingCalendar, week_starts
+from barfill.core.library_sessions import FIRST_YEAR
 from barfill.core.page import BarsQuery
 from barfill.core.ranges import to_us
 from barfill.core.reasons import Rule

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from barfill.core.calendar import FIRST_YEAR, trading_calendar
+from barfill.core.calendar import trading_calendar
+from barfill.core.library_sessions import FIRST_YEAR
 from barfill.core.plan import Derivation, Resampling, made_of
 from barfill.core.ranges import Range
 from barfill.core.timeframe import Timeframe

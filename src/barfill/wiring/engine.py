@@ -32,12 +32,22 @@ def open_store(settings: Settings) -> Iterator[Database]:
     Raises:
         SettingsError: CALENDAR_FILE cannot be read, or says nothing clear.
     """
+    from barfill.core.library_sessions import use_kept_sessions  # noqa: PLC0415
     from barfill.store.database import open_database  # noqa: PLC0415
+    from barfill.wiring.sessions_on_disk import SessionsOnDisk  # noqa: PLC0415
 
+    use_kept_sessions(SessionsOnDisk(cache_directory() / "calendars"))
     if settings.calendar_file is not None:
         _go_by(settings.calendar_file)
     with open_database(settings.database_url, settings.barfill_home, is_pooled=settings.database_pooler) as database:
         yield database
+
+
+def cache_directory() -> Path:
+    """Where the platform keeps what may be deleted at any time (Linux: ~/.cache/barfill)."""
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_cache_path("barfill", appauthor=False)
 
 
 def _go_by(calendar_file: Path) -> None:

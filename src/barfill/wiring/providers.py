@@ -15,6 +15,7 @@ from barfill.core.ticker import asset_types_of
 from barfill.errors import InvalidInput, SettingsError
 from barfill.settings import Settings
 from barfill.settings.kinds import NAME
+from barfill.settings.model import DEFAULT_ORDER
 
 if TYPE_CHECKING:
     from barfill.engine.clients import Clients
@@ -196,7 +197,7 @@ def _check_helpers(settings: Settings, found: Collection[str]) -> None:
             if name in _KEYS and name not in found:
                 raise SettingsError(f"{setting} names {name}, which has no key: set {_KEYS[name]}.")
     for name in (*settings.provider_order, *_helpers(settings)):
-        if name not in PROVIDERS:
+        if name not in PROVIDERS and name not in DEFAULT_ORDER:  # loading a venue takes a second
             _venue(settings, name)  # says so where there is none
 
 

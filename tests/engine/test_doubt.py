@@ -51,16 +51,16 @@ def test_the_last_bars_that_an_empty_last_page_hides_are_held(faulty: FaultyRig,
 
 def test_a_bar_that_answers_lack_is_held_for_an_hour(faulty: FaultyRig) -> None:
     """What an incremental run asks for is short: silence is believed only when a later answer agrees."""
-    is_complete(faulty.backfill(PAIR, [M15], ALL_BUT_ONE))
+    is_complete(faulty.backfill(["AAPL"], [M15], ALL_BUT_ONE))
     faulty.inject("D20", at=f"{ALL_BUT_ONE.end:%Y-%m-%dT%H:%M:%SZ}")
 
     for _ in range(2):
-        report = faulty.backfill(PAIR, [M15], SESSION)
-        nothing_is_silently_successful(faulty, report, M15, SESSION)
+        report = faulty.backfill(["AAPL"], [M15], SESSION)
+        nothing_is_silently_successful(faulty, report, M15, SESSION, ["AAPL"])
         leaves_gaps(report, "missing")
         faulty.change("update series_gaps set next_check_at = now() - interval '1 second'")
     faulty.change("update series_gaps set first_seen_at = now() - interval '61 minutes'")
-    settled = faulty.backfill(PAIR, [M15], SESSION)
+    settled = faulty.backfill(["AAPL"], [M15], SESSION)
 
     assert settled.exit_code == EXIT_COMPLETE
     assert set(faulty.query("select kind, gap_from from series_gaps")) == {("no_trade", ALL_BUT_ONE.end)}

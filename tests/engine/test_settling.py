@@ -193,6 +193,17 @@ def test_a_halt_is_told_by_its_day_though_no_other_symbol_was_asked_for(losing: 
     assert ("halted", datetime(2026, 7, 22, 15, tzinfo=UTC), 12, True) in losing.kinds("HLTD")
 
 
+def test_a_symbol_of_which_nothing_was_learned_is_judged_by_what_is_stored(losing: LosingRig) -> None:
+    """H11: first answers that may have lacked rows teach no density; a halt is told all the same."""
+    losing.backfill(["HLTD", *PEERS], [D1, M15], HALT_AROUND)
+    losing.change("update series set density = null where symbol_id = (select id from symbols where ticker = 'HLTD')")
+    losing.time_passes(hours=2)
+
+    losing.backfill(["HLTD", *PEERS], [M15], HALT_AROUND)
+
+    assert ("halted", datetime(2026, 7, 22, 15, tzinfo=UTC), 12, True) in losing.kinds("HLTD")
+
+
 def test_a_fault_of_the_provider_is_no_halt_of_every_symbol(losing: LosingRig) -> None:
     """S4, D21: where others lack the same bars it is asked for again the next day; D22: after a week it is settled."""
     losing.lost = {None: quarters(8, 14)}
@@ -341,15 +352,15 @@ def test_derived_bars_that_are_gone_are_made_anew(losing: LosingRig) -> None:
 def test_the_same_bar_absent_from_a_fifth_of_the_liquid_symbols_is_a_fault(
     losing: LosingRig, losers: int, kind: str
 ) -> None:
-    """D21, S4: one bar of one symbol may be quiet; of two symbols among ten it is asked for again the next day."""
+    """D21, S4: one minute of one symbol may be quiet; of two symbols among ten it is asked for again the next day."""
     tickers = ["AAPL", "AMD", "AMZN", "JPM", "MSFT", "NVDA", "QQQ", "SPY", "TSLA", "XOM"]
-    losing.backfill(tickers, [M15], days("2026-08-17", "2026-09-12"))
+    losing.backfill(tickers, [M1], days("2026-09-08", "2026-09-12"))
     losing.lost = {ticker: quarters(9, 10) for ticker in tickers[:losers]}
 
-    losing.backfill(tickers, [M15], SESSION)
+    losing.backfill(tickers, [M1], SESSION)
 
     (due,) = set(losing.query("select next_check_at > now() + interval '23 hours' from series_gaps"))
-    assert losing.kinds("AAPL") == [(kind, OPEN + 9 * M15.length, 1, False)]
+    assert losing.kinds("AAPL", M1) == [(kind, OPEN + 9 * M15.length, 1, False)]
     assert due == ((True,) if losers > 1 else (None,))
 
 

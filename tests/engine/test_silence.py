@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barfill.core.bars import NO_TRADE_COUNT
 from barfill.core.page import BarsQuery, Page
 from barfill.core.ranges import Range, to_us
 from barfill.core.timeframe import Timeframe
@@ -43,11 +44,14 @@ class Losing(Alpaca):
     """Alpaca on a bad day."""
 
     losses: Losses
+    tells_trades = False
 
     def parse_bars(self, query: BarsQuery, response: HttpResponse) -> Page:
         """The page without what is lost, and with what is broken."""
         page = super().parse_bars(query, response)
         rows = page.rows.take(~np.isin(page.rows.ts, _stamps(self.losses.absent)))
+        if not self.tells_trades:
+            rows.trade_count[:] = NO_TRADE_COUNT
         rows.high[np.isin(rows.ts, _stamps(self.losses.broken))] = 0.5 * rows.low.min(initial=1.0)
         return replace(page, rows=rows)
 
@@ -57,11 +61,12 @@ class LosingRig(FaultyRig):
     """A rig with such a provider; nothing is asked again within a backfill unless a test wants it."""
 
     losses: Losses = field(default_factory=Losses)
+    tells_trades: bool = False
 
     def client(self, quota: Quota | None = None) -> ProviderClient:
         """A client that loses rows."""
         provider = Losing(self.key, "secret", base_url=self.exchange.alpaca_url, page_size=self.page_size)
-        provider.losses = self.losses
+        provider.losses, provider.tells_trades = self.losses, self.tells_trades
         return ProviderClient(provider, HttpClient(provider.base_urls), quota or SlidingQuota(10_000))
 
     def kinds(self) -> set[tuple[Any, ...]]:
@@ -115,6 +120,15 @@ def test_a_hole_in_the_middle_is_judged_by_its_length(losing: LosingRig, length:
     losing.backfill(["AAPL"], [M15], SESSION)
 
     assert losing.kinds() == {(kind, quarter(10))}
+
+
+def test_a_hole_among_busy_bars_is_none_however_short(losing: LosingRig) -> None:
+    """Where the provider says how many trades its bars hold, one quarter of an hour among busy ones is asked for."""
+    losing.losses.absent, losing.tells_trades = {quarter(12)}, True
+
+    leaves_gaps(losing.backfill(["AAPL"], [M15], SESSION), "missing")
+
+    assert losing.kinds() == {("missing", quarter(12))}
 
 
 def test_silence_that_has_lasted_is_believed_of_a_lossy_answer_too(losing: LosingRig) -> None:

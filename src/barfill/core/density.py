@@ -91,6 +91,12 @@ def densities(counts: RangeCounts, known: NDArray[np.float64], timeframe: Timefr
     return Densities(judged, np.where(np.isnan(page), known, moved))
 
 
+def share_stored(expected: NDArray[np.int64], stored: NDArray[np.int64]) -> float:
+    """The share of the *expected* starts that are among the *stored* ones; NaN where too few of them are to tell."""
+    count = int(np.isin(expected, stored).sum())
+    return count / len(expected) if count >= ROWS_TO_LEARN else float("nan")
+
+
 def spread(first: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """All integers of the half-open intervals one after the other, with the number of the interval of each."""
     lengths = end - first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -10,18 +11,21 @@ from numpy.typing import NDArray
 
 from barfill.core.bars import BarColumns
 from barfill.core.calendar import TradingCalendar
+from barfill.core.density import share_stored
 from barfill.core.gaps import Gap
-from barfill.core.ranges import Range, from_us
+from barfill.core.ranges import Range, Ranges, from_us
 from barfill.core.settlement import LIQUID, Surroundings
 from barfill.core.timeframe import Timeframe
 from barfill.engine.run import RunInHand
 from barfill.engine.volumes import traded_in
 from barfill.store.bars import stored_starts
 from barfill.store.database import Connection, Database
+from barfill.store.gaps import list_gaps
 from barfill.store.surroundings import read_others, read_peers
 
 AROUND_THE_CLOCK = "24/7"
 _SESSIONS_IN_A_WEEK = 5
+_INTRADAY_AROUND, _DAYS_AROUND = timedelta(days=14), timedelta(days=400)
 
 
 def surroundings_of(
@@ -55,7 +59,7 @@ def _read(conn: Connection, run: RunInHand, gap: Gap, rows: BarColumns, since: t
         sessions=len(sessions),
         whole_sessions=int(is_whole.sum()) * (_SESSIONS_IN_A_WEEK if timeframe is Timeframe.W1 else 1),
         is_framed=_is_framed(conn, run, gap, rows, starts, sessions),
-        density=run.facts[gap.symbol].density,
+        density=_density(conn, run, gap, starts),
         peers=len(bars),
         peers_present=sum(2 * count >= gap.expected_bars for count in bars),
         finer=finer,
@@ -65,6 +69,25 @@ def _read(conn: Connection, run: RunInHand, gap: Gap, rows: BarColumns, since: t
         has_halts=calendar.name != AROUND_THE_CLOCK,
         since=since,
     )
+
+
+def _density(conn: Connection, run: RunInHand, gap: Gap, absent: NDArray[np.int64]) -> float:
+    """
+    How often the symbol has its bars. Where its first answers may have lacked rows nothing was learned from them: then
+    it is counted in what is stored around, without the bars in question; NaN where those are too few to tell.
+    """
+    facts, timeframe = run.facts[gap.symbol], run.query.timeframe
+    if not math.isnan(facts.density):
+        return facts.density
+    span = _INTRADAY_AROUND if timeframe.is_intraday else _DAYS_AROUND
+    around = Range(gap.range.start - span, gap.range.end + span)
+    symbol_id = int(run.symbol_ids[gap.symbol])
+    on_record = list_gaps(conn, symbol_ids=[symbol_id], timeframes=[timeframe], within=around)
+    asked = (facts.covered | Ranges(one.gap.range for one in on_record)) & Ranges([around])
+    expected = np.concatenate([np.empty(0, np.int64), *(run.calendar.expected_starts(timeframe, one) for one in asked)])
+    expected = expected[~np.isin(expected, absent)]
+    stored = stored_starts(conn, [symbol_id], timeframe, around)[symbol_id]
+    return share_stored(expected, stored)
 
 
 def _session_bars(calendar: TradingCalendar, timeframe: Timeframe, sessions: NDArray[np.int64]) -> NDArray[np.int64]:

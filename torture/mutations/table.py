@@ -629,6 +629,13 @@ PROOF = (
         (f"{_SETTLING}test_a_hole_that_its_day_counts_is_no_quiet_one_and_no_halt[1]",),
     ),
     Mutation(
+        "a bar among busy ones is called quiet",
+        "core/gaps.py",
+        "    suspects |= is_amid_trades\n",
+        "",
+        ("tests/engine/test_silence.py::test_a_hole_among_busy_bars_is_none_however_short",),
+    ),
+    Mutation(
         "a fault of the provider is taken for quiet",
         "core/gaps.py",
         "    suspects |= is_shared\n",

@@ -196,7 +196,8 @@ def reconcile(evidence: Evidence, calendar: TradingCalendar, timeframe: Timefram
     suspects |= is_shared
     was_traded = grid.touches(evidence.traded, runs)
     is_amid_trades = _is_amid_trades(runs, grid, answered, evidence, timeframe) & (density >= DENSITY_OF_THE_LIQUID)
-    suspects |= was_traded | is_amid_trades
+    suspects |= was_traded
+    suspects |= is_amid_trades
     suspicious = runs.take(suspects)
     # What is held may be a hole: it says nothing about how often the symbol trades, once that is known.
     is_held = np.bincount(suspicious.symbol_in(counts), minlength=len(learned)) > 0

@@ -42,7 +42,7 @@ def old_server_url() -> Iterator[str]:
             run("pg_ctl", "-m", "immediate", "stop")
 
 
-@pytest.fixture(params=["private", "postgresql-15"])
+@pytest.fixture(scope="session", params=["private", "postgresql-15"])
 def any_server_url(request: pytest.FixtureRequest) -> str:
     """Each kind of server in turn; the second one has another time zone, which must not show anywhere."""
     name = "server_url" if request.param == "private" else "old_server_url"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from barfill.store.pages import write_derived
 from barfill.store.series import note_failure
 from barfill.store.writes import GapRecord
 from tests.store.builders import add, minutes, query, write
+from tests.store.fixtures import cloned_database
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
 PARTS = re.findall(r"^### (.+?)$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
@@ -39,9 +41,17 @@ PROMISED = {
 }
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
-    """Some weeks of runs in every state, definitions, gaps, a failed series and enough bars to plan for."""
+@pytest.fixture(scope="module")
+def filled(any_server_url: str) -> Iterator[Database]:
+    """
+    Some weeks of runs in every state, definitions, gaps, a failed series and enough bars to plan for; to be read only.
+    """
+    with cloned_database(any_server_url) as database:
+        _fill(database)
+        yield database
+
+
+def _fill(database: Database) -> None:
     symbols = add(database, "AAPL", "MSFT")
     database.run(keep_series, ["AAPL", "MSFT"], [Timeframe.M15, Timeframe.D1])
     gap = GapRecord(symbol_id=symbols[0], range=minutes(3, 5), expected_bars=2, kind="missing")
@@ -78,7 +88,6 @@ def filled(database: Database) -> Database:
         from generate_series(1, 20) as symbol_id, generate_series(1, 1000) as number;
         analyze""",
     )
-    return database
 
 
 def plan(database: Database, text: str) -> str:

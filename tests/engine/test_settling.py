@@ -112,6 +112,19 @@ def test_a_session_s_hole_of_a_liquid_symbol_is_no_halt_because_others_traded(lo
     assert losing.backfill(tickers, [M15, H1], WEEK).summary.calls_made == 0
 
 
+def test_a_gap_is_due_twice_at_once_and_then_after_an_hour(losing: LosingRig) -> None:
+    """S1: by how often answers have lacked it, not by how much time went by."""
+    losing.lost = {"AAPL": quarters(8, 14)}
+    waits = []
+
+    for _ in range(3):
+        losing.backfill(["AAPL"], [M15], WEEK)
+        waits += losing.query("select extract(epoch from next_check_at - last_checked_at)::int from series_gaps")
+        losing.change("update series_gaps set next_check_at = now() - interval '1 second'")
+
+    assert [wait for (wait,) in waits] == [60, 60, 3600]
+
+
 def test_one_answer_more_settles_nothing_within_the_hour(losing: LosingRig) -> None:
     """Vendors are empty for minutes under load: two silent answers are believed only when an hour lies between them."""
     losing.lost = {"AAPL": quarters(8, 14)}

@@ -27,8 +27,8 @@ from barfill.store.bars import stored_starts
 from barfill.store.database import Database
 from barfill.store.writes import GapRecord
 
-NEXT_CHECKS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
-"""When a gap is due again, by how often it was asked for already (rule S1: at least 60 s, then growing)."""
+NEXT_CHECKS = (timedelta(minutes=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+"""When a gap is due again, by how often it was asked for already: twice at once (rule S1: after 60 s), then growing."""
 UNAVAILABLE_CHECK = timedelta(days=7)
 SETTLED_CHECKS = (timedelta(days=7), timedelta(days=7), timedelta(days=7), timedelta(days=7), timedelta(days=30))
 """When what is settled is read again, by how often that was done: weekly for a month (S1), then monthly."""

@@ -79,11 +79,13 @@ def test_24_of_26_bars_that_do_not_come_are_reported_and_refilled(
     assert [one["expected_bars"] for one in report["gaps_detected"]] == [ABSENT]
 
     exchange.set_faults([])
-    code, _ = backfill(shell, "--full")
+    code, report = backfill(shell, "--full")
 
     assert code == 0
     assert len(bars(database, "m15")) == 3 * 26
     assert gaps(shell) == []
+    counted = {name: report["summary"][f"gaps_{name}"] for name in ("detected", "filled", "settled", "remaining")}
+    assert counted == {"detected": 1, "filled": 1, "settled": 0, "remaining": 0}
 
 
 def test_24_of_26_bars_that_come_late_are_refilled_by_the_same_command(

@@ -240,7 +240,8 @@ def test_days_that_are_gone_come_back_and_go_again(losing: LosingRig) -> None:
     losing.lost = {"AAPL": gone}
     losing.backfill(["AAPL"], [D1], wanted)
     losing.time_passes(hours=2)
-    losing.backfill(["AAPL"], [D1], wanted)
+    summary = losing.backfill(["AAPL"], [D1], wanted).summary
+    assert (summary.gaps_detected, summary.gaps_filled, summary.gaps_settled, summary.gaps_remaining) == (1, 0, 1, 0)
     assert [(kind, bars, settled) for kind, _, bars, settled in losing.kinds("AAPL", D1)] == [("missing", 2, True)]
 
     losing.lost.clear()

@@ -19,7 +19,7 @@ from barfill.engine.derive import Derived, derive_market
 from barfill.engine.dispatch import Dispatch
 from barfill.engine.estimate import estimate_plan
 from barfill.engine.events import BackfillListener, PlanEstimate
-from barfill.engine.findings import Findings, look_for_gaps
+from barfill.engine.findings import Findings, look_for_gaps, open_on_record
 from barfill.engine.heartbeat import beating
 from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_markets, read_rows
 from barfill.engine.live import derive_live
@@ -105,6 +105,7 @@ class Backfill:
         begun_at = clock.now()
         for text in await asyncio.to_thread(self._database.run, settle_out_of_reach, markets):
             self._listener.note(text)
+        earlier = await asyncio.to_thread(open_on_record, self._database, markets)
         plan = await asyncio.to_thread(self._plan_and_enlist, markets, request, clock, dispatch)
         self._listener.planned(estimate_plan(plan, markets))
 
@@ -112,7 +113,7 @@ class Backfill:
         await dispatch.carry_out()
         derived.add(await self._derive(markets, request, clock))
         found = await asyncio.to_thread(self._look, request, markets, clock, begun_at)
-        detected = found
+        detected = found.with_earlier(earlier)
         seen = found.of_what_was_asked() if self._ended_early(dispatch) else found
         self._listener.stage(2, "gaps detected", len(seen.open_gaps))
         for attempt in range(1, self._settings.gap_attempts + 1):

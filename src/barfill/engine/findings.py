@@ -17,7 +17,7 @@ from barfill.engine.ledger import Market, SeriesKey, read_gaps, read_rows
 from barfill.engine.report import GapSeen, SeriesState
 from barfill.store.database import Database
 from barfill.store.gaps import KnownGap as StoredGap
-from barfill.store.gaps import ListedGap
+from barfill.store.gaps import ListedGap, list_gaps
 from barfill.store.series import SeriesRow
 
 
@@ -43,6 +43,19 @@ class Findings:
         asked = tuple(gap for gap in self.open_gaps if gap.kind != GapKind.UNCOVERED.value)
         others = tuple(gap for gap in self.open_gaps if gap.kind == GapKind.UNCOVERED.value)
         return replace(self, open_gaps=asked, not_come_to=others)
+
+    def with_earlier(self, earlier: Sequence[GapSeen]) -> Findings:
+        """The same with gaps that were open before anything was fetched; of two that overlap the earlier one stays."""
+        known: dict[tuple[str, Timeframe], Ranges] = {}
+        for gap in earlier:
+            key = (gap.symbol, gap.timeframe)
+            known[key] = known.get(key, Ranges()) | Range(gap.gap_from, gap.gap_to)
+        new = [
+            gap
+            for gap in self.open_gaps
+            if not known.get((gap.symbol, gap.timeframe), Ranges()) & Range(gap.gap_from, gap.gap_to)
+        ]
+        return replace(self, open_gaps=(*earlier, *new))
 
     def filled_in(self, later: Findings) -> tuple[GapSeen, ...]:
         """Those of these gaps that are no longer open in *later*, and not settled either."""
@@ -101,6 +114,17 @@ def look_for_gaps(
                     ranges = due + list(unexplained)
                     to_ask_again.extend((symbol.id, timeframe, one) for one in ranges)
     return Findings(tuple(states.values()), tuple(open_gaps), frozenset(settled), tuple(to_ask_again))
+
+
+def open_on_record(database: Database, markets: Sequence[Market]) -> tuple[GapSeen, ...]:
+    """What answers have lacked before in the wanted windows, and is not settled."""
+    found: list[GapSeen] = []
+    for market in markets:
+        listed = database.run(
+            list_gaps, symbol_ids=[one.id for one in market.symbols], timeframes=list(market.windows), is_settled=False
+        )
+        found += [_as_seen(one) for one in listed if one.gap.range & market.windows[one.timeframe]]
+    return tuple(found)
 
 
 def is_open(listed: ListedGap) -> bool:
@@ -181,23 +205,24 @@ def _is_settled(listed: ListedGap) -> bool:
 def _seen(
     ticker: str, timeframe: Timeframe, unexplained: Ranges, listed: Sequence[ListedGap], market: Market
 ) -> list[GapSeen]:
-    seen = [
-        GapSeen(
-            symbol=ticker,
-            timeframe=timeframe,
-            gap_from=one.gap.range.start,
-            gap_to=one.gap.range.end,
-            expected_bars=one.gap.expected_bars,
-            kind=one.gap.kind,
-            reason=one.gap.reason,
-            attempts=one.gap.attempts,
-        )
-        for one in listed
-        if is_open(one)
-    ]
+    seen = [_as_seen(one) for one in listed if is_open(one)]
     for part in unexplained:
         count = market.calendar.expected_count(timeframe, part)
         seen.append(
             GapSeen(ticker, timeframe, part.start, part.end, count, GapKind.UNCOVERED.value, "never fetched", 0)
         )
     return sorted(seen, key=lambda gap: gap.gap_from)
+
+
+def _as_seen(listed: ListedGap) -> GapSeen:
+    gap = listed.gap
+    return GapSeen(
+        symbol=listed.ticker,
+        timeframe=listed.timeframe,
+        gap_from=gap.range.start,
+        gap_to=gap.range.end,
+        expected_bars=gap.expected_bars,
+        kind=gap.kind,
+        reason=gap.reason,
+        attempts=gap.attempts,
+    )

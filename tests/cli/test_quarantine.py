@@ -114,9 +114,30 @@ def test_accept_reject_and_undo(spoiled: Shell) -> None:
     assert "accepted by ann" in shown
     assert "checked twice" in shown
     assert undone.stdout.startswith(f"Undone: row {number}.\nRow {number}: the bar is out of the series")
-    assert json.loads(rejected.stdout) == {"done": [{"id": int(number), "then": ""}], "left": []}
+    assert json.loads(rejected.stdout) == {"done": [{"id": int(number), "then": ""}], "left": [], "derived": 0}
     assert only_row(spoiled, "--state", "rejected")["decided_by"] == "eve"
     assert spoiled("backfill", "AAPL", "--timeframe", "15m", *DAYS).returncode == 0
+
+
+def test_what_is_derived_follows_at_once(spoiled: Shell) -> None:
+    """The hour around a row is there once that is accepted, gone once that is undone, and never over a rejected one."""
+    spoiled("backfill", "AAPL", "--timeframes", "15m,1h", *DAYS)
+    number = str(only_row(spoiled)["id"])
+
+    def hours() -> int:
+        counted = spoiled("sql", "select count(*) from ohlc_bars where timeframe = 'h1'", "--csv").stdout
+        return int(counted.split()[-1])
+
+    before = hours()
+    accepted = spoiled("quarantine", "accept", number)
+    with_it = hours()
+    undone = spoiled("quarantine", "undo", number)
+    without_it = hours()
+    rejected = spoiled("quarantine", "reject", number)
+
+    assert (accepted.returncode, undone.returncode, rejected.returncode) == (0, 0, 0), accepted.stderr
+    assert (before, with_it, without_it, hours()) == (13, 14, 13, 13)
+    assert "Derived: 1 bar of 1h.\n" in accepted.stdout
 
 
 def test_many_rows_are_decided_on_by_filter(spoiled: Shell) -> None:

@@ -51,8 +51,8 @@ def test_values_are_left_to_the_table() -> None:
     [
         ({"rule": "S04"}, "another company's bar"),
         ({"ts": None}, "which bar it is"),
-        ({"ts": "2024-03-05T14:31"}, "no bar of 15m starts at 2024-03-05T14:31:00Z"),
-        ({"ts": "2024-03-05T21:00"}, "no bar of 15m starts"),
+        ({"ts": "2024-03-05T14:31"}, "2024-03-05T14:31:00Z is not where a bar of 15m starts"),
+        ({"ts": "2024-03-05T21:00"}, "outside of the regular hours by the calendar XNYS"),
         ({"ts": "2024-03-06T15:00"}, "not over yet"),
         ({"row": "not json"}, "could not be read as numbers"),
         ({"row": [1, 2]}, "could not be read as numbers"),

@@ -300,7 +300,7 @@ def test_rows_without_a_place_cannot_be_accepted_and_can_be_rejected(rig: Rig) -
     rejected = decide(rig, reject, [row])
 
     assert row.rule == "Q03"
-    assert "no bar of 15m starts at" in accepted.left[row.id]
+    assert "is not where a bar of 15m starts" in accepted.left[row.id]
     assert rejected.done == [row.id]
     assert decide(rig, undo, [row]).done == [row.id]
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -23,9 +24,11 @@ from barfill.core.rule_book import RULE_BOOK
 from barfill.errors import InvalidInput
 from barfill.settings import read_settings
 from barfill.store.quarantine import QuarantineFilter, State
+from barfill.wiring import engine_settings
 
 if TYPE_CHECKING:
     from barfill.engine.quarantine import Decided
+    from barfill.engine.resampling import ResampleReport
     from barfill.store.database import Database
     from barfill.store.quarantine import Quarantined
 
@@ -76,6 +79,17 @@ class Wanted:
             start=parse_instant(self.start, "--start") if self.start else None,
             end=parse_instant(self.end, "--end") if self.end else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rows to be decided on: by their ids, or all in one of the *states* that are wanted."""
+
+    numbers: tuple[int, ...]
+    wanted: Wanted
+    wants_all: bool
+    yes: bool
+    states: tuple[State, ...] = ("open",)
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -223,12 +237,10 @@ def accept(
       barfill quarantine accept 12 13
       barfill quarantine accept --symbol BRK.A --rule Q20 --all --note "1:20, no split on file"
     """
-    with open_store(read_settings()) as database:
-        from barfill.engine.quarantine import accept as accept_them  # noqa: PLC0415  slow to load
+    from barfill.engine.quarantine import accept as accept_them  # noqa: PLC0415  slow to load
 
-        rows = _rows(database, numbers, Wanted(**named), ("open",), wants_all=wants_all, yes=yes, verb="accept")
-        decided = accept_them(database, rows, who=who or _user(), note=note)
-    return _tell(decided, rows, "Accepted", as_json=as_json)
+    choice = Choice(numbers, Wanted(**named), wants_all=wants_all, yes=yes)
+    return _decide("accept", "Accepted", choice, partial(accept_them, who=who or _user(), note=note), as_json=as_json)
 
 
 @quarantine.command()
@@ -257,12 +269,10 @@ def reject(
       barfill quarantine reject 12
       barfill quarantine reject --rule Q06 --all --yes
     """
-    with open_store(read_settings()) as database:
-        from barfill.engine.quarantine import reject as reject_them  # noqa: PLC0415  slow to load
+    from barfill.engine.quarantine import reject as reject_them  # noqa: PLC0415  slow to load
 
-        rows = _rows(database, numbers, Wanted(**named), ("open",), wants_all=wants_all, yes=yes, verb="reject")
-        decided = reject_them(database, rows, who=who or _user(), note=note)
-    return _tell(decided, rows, "Rejected", as_json=as_json)
+    choice = Choice(numbers, Wanted(**named), wants_all=wants_all, yes=yes)
+    return _decide("reject", "Rejected", choice, partial(reject_them, who=who or _user(), note=note), as_json=as_json)
 
 
 @quarantine.command()
@@ -281,13 +291,10 @@ def undo(numbers: tuple[int, ...], wants_all: bool, yes: bool, who: str | None, 
       barfill quarantine undo 12
       barfill quarantine undo --symbol AAPL --all
     """
-    decided_states: tuple[State, ...] = ("accepted", "rejected")
-    with open_store(read_settings()) as database:
-        from barfill.engine.quarantine import undo as undo_them  # noqa: PLC0415  slow to load
+    from barfill.engine.quarantine import undo as undo_them  # noqa: PLC0415  slow to load
 
-        rows = _rows(database, numbers, Wanted(**named), decided_states, wants_all=wants_all, yes=yes, verb="undo")
-        decided = undo_them(database, rows, who=who or _user())
-    return _tell(decided, rows, "Undone", as_json=as_json)
+    choice = Choice(numbers, Wanted(**named), wants_all=wants_all, yes=yes, states=("accepted", "rejected"))
+    return _decide("undo", "Undone", choice, partial(undo_them, who=who or _user()), as_json=as_json)
 
 
 @quarantine.command()
@@ -342,30 +349,37 @@ def warnings(
     return 0
 
 
-def _rows(
-    database: Database,
-    numbers: Sequence[int],
-    wanted: Wanted,
-    states: tuple[State, ...],
-    *,
-    wants_all: bool,
-    yes: bool,
-    verb: str,
-) -> Sequence[Quarantined]:
+def _decide(
+    verb: str, done: str, choice: Choice, decide: Callable[[Database, Sequence[Quarantined]], Decided], *, as_json: bool
+) -> int:
+    """What a person decides, and at once what is derived of the bars around."""
+    from barfill.engine.resampling import ResampleRequest, resample_stored  # noqa: PLC0415  slow to load
+
+    settings = read_settings()
+    with open_store(settings) as database:
+        rows = _rows(database, choice, verb)
+        decided = decide(database, rows)
+        ids = {row.symbol_id for row in rows if row.id in set(decided.done) and row.symbol_id is not None}
+        request = ResampleRequest(symbol_ids=tuple(sorted(ids)), is_known_only=True)
+        made = resample_stored(database, request, engine_settings(settings).resampling) if ids else None
+    return _tell(decided, rows, done, made, as_json=as_json)
+
+
+def _rows(database: Database, choice: Choice, verb: str) -> Sequence[Quarantined]:
     """The named rows, or all that the filters let pass, after a question."""
     from barfill.engine.quarantine import find_rows  # noqa: PLC0415  slow to load
     from barfill.store.quarantine import list_quarantined  # noqa: PLC0415
 
-    if numbers and (wants_all or wanted.is_filtered):
+    if choice.numbers and (choice.wants_all or choice.wanted.is_filtered):
         raise InvalidInput("Rows are named and filters are given. Give one of them.")
-    if numbers:
-        return find_rows(database, numbers)
-    if not wants_all:
+    if choice.numbers:
+        return find_rows(database, choice.numbers)
+    if not choice.wants_all:
         raise InvalidInput("No rows are named. Give their ids (see: barfill quarantine list), or filters and --all.")
-    found = database.run(list_quarantined, wanted.filter(database, states), limit=BULK_MAX + 1)
+    found = database.run(list_quarantined, choice.wanted.filter(database, choice.states), limit=BULK_MAX + 1)
     if len(found) > BULK_MAX:
         raise InvalidInput(f"More than {BULK_MAX:,} rows are like that. Name symbols, rules or a range.")
-    if found and not yes:
+    if found and not choice.yes:
         by_rule = ", ".join(f"{rule}: {count:,}" for rule, count in sorted(Counter(row.rule for row in found).items()))
         if not sys.stdin.isatty():
             raise InvalidInput(f"{counted(len(found), 'row')} would be decided on ({by_rule}). Add --yes to do it.")
@@ -373,11 +387,13 @@ def _rows(
     return found
 
 
-def _tell(decided: Decided, rows: Sequence[Quarantined], done: str, *, as_json: bool) -> int:
+def _tell(
+    decided: Decided, rows: Sequence[Quarantined], done: str, made: ResampleReport | None, *, as_json: bool
+) -> int:
     if as_json:
         left = [{"id": number, "reason": reason} for number, reason in decided.left.items()]
         told = [{"id": number, "then": decided.told.get(number, "")} for number in decided.done]
-        print_json({"done": told, "left": left})
+        print_json({"done": told, "left": left, "derived": made.total("bars") if made else 0})
     elif not rows:
         click.echo("No rows like that.")
     else:
@@ -385,6 +401,9 @@ def _tell(decided: Decided, rows: Sequence[Quarantined], done: str, *, as_json: 
             click.echo(f"{done}: {_named(decided.done)}.")
         for number, text in list(decided.told.items())[:TOLD_MAX]:
             click.echo(f"Row {number}: {text}.")
+        if made and made.total("bars"):
+            named = ", ".join(dict.fromkeys(one.timeframe.label for one in made.series))
+            click.echo(f"Derived: {counted(made.total('bars'), 'bar')} of {named}.")
         for text, count in Counter(decided.left.values()).items() if len(decided.left) > TOLD_MAX else ():
             say(f"{counted(count, 'row')} left as they are: {text}.")
         for number, text in decided.left.items() if len(decided.left) <= TOLD_MAX else ():

@@ -48,7 +48,10 @@ def acceptable(
         return "nobody can tell which bar it is: its stamp could not be read"
     slot = slot_of(ts, timeframe, calendar)
     if slot is None or slot.start != ts:
-        return f"no bar of {timeframe.label} starts at {_shown(ts)} by the calendar {calendar.name}"
+        where = (
+            "lies outside of the regular hours" if slot is None else f"is not where a bar of {timeframe.label} starts"
+        )
+        return f"{_shown(ts)} {where} by the calendar {calendar.name}"
     if from_us(int(calendar.bar_ends(timeframe, np.array([to_us(slot.start)], np.int64))[0])) > now:
         return f"the bar of {_shown(ts)} is not over yet"
     bar = _bar(raw, to_us(ts))

@@ -25,8 +25,8 @@ _LABEL_WIDTH = 10
 
 _FOLLOWS = {
     "open": (
-        "Its bar is not there, and is asked for again where one is expected. If you know that the row is right: barfill "
-        "quarantine accept {id}; if it is wrong for good: barfill quarantine reject {id}"
+        "Its bar is not there, and is asked for again where one is expected. If you know that the row is right: "
+        "barfill quarantine accept {id}; if it is wrong for good: barfill quarantine reject {id}"
     ),
     "superseded": "A bar that keeps the rules has come in its place. Nothing has to be done.",
     "accepted": "It is stored as a final bar. To take that back: barfill quarantine undo {id}",

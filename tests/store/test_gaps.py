@@ -291,6 +291,24 @@ def test_a_settlement_keeps_its_own_history_beside_a_longer_one(database: Databa
     assert [one.answers for one in changes.seen_again] == [decided.answers]
 
 
+def test_a_person_s_word_stands_within_a_longer_hole(database: Database) -> None:
+    """
+    An answer that lacks more than what a person has settled opens what is new on either side, and nothing else.
+    """
+    (a,) = add(database, "A")
+    read_again(database, gap(a, 4, 8, reason="held"))
+    database.run(settle, [only(database).id or 0], "T12", "halted")
+
+    for _ in range(2):
+        read_again(database, gap(a, 1, 10, reason="long"))
+
+    found = [(one.gap.kind, one.gap.reason, one.gap.settled_by) for one in database.run(list_gaps)]
+    assert [row[:4] for row in shown(database)] == [(1, 4, 3, "missing"), (4, 8, 4, "halted"), (8, 10, 2, "missing")]
+    assert found == [("missing", "long", None), ("halted", "T12", "person"), ("missing", "long", None)]
+    database.run(unsettle, [database.run(list_gaps)[1].gap.id or 0])
+    assert [(one.gap.kind, one.gap.reason) for one in database.run(list_gaps)][1] == ("missing", "held")
+
+
 def test_the_rule_s_own_conclusion_is_not_called_a_person_s(database: Database) -> None:
     """
     What an answer accounts for by itself replaces a person's settlement; taken back, it is asked for as missing.

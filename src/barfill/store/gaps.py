@@ -215,13 +215,26 @@ def gap_changes(
     seen_again: list[KnownGap] = []
     added: list[KnownGap] = []
     for record in gaps:
-        new = _with_history(record, by_symbol.get(record.symbol_id, ()), asked)
-        (added if new.id is None else seen_again).append(new)
+        of_symbol = by_symbol.get(record.symbol_id, ())
+        for part in _by_decisions(record, of_symbol, expected):
+            new = _with_history(part, of_symbol, asked)
+            (added if new.id is None else seen_again).append(new)
     kept_ids = {gap.id for gap in seen_again}
     removed = [gap.id for gap in known if gap.id is not None and gap.id not in kept_ids]
     for gap in known:
         added += _left_of(gap, judged[gap.symbol_id], expected, stored)
     return GapChanges(removed, seen_again, added)
+
+
+def _by_decisions(record: GapRecord, known: Sequence[KnownGap], expected: Expected | None) -> Sequence[GapRecord]:
+    """*record* cut where gaps begin and end that a person has settled: his word holds for those, and for no other."""
+    decided = [gap.range for gap in known if gap.settled_by == "person" and gap.range & record.range is not None]
+    if record.kind not in OPEN_KINDS or all(_holds(one, record.range) for one in decided):
+        return [record]
+    whole = Ranges([record.range])
+    pieces = sorted([*(part for one in decided for part in whole & Ranges([one])), *(whole - Ranges(decided))])
+    counted = [(one, _count(record, one, expected)) for one in pieces]
+    return [replace(record, range=one, expected_bars=count) for one, count in counted if count > 0]
 
 
 def _with_history(record: GapRecord, known: Sequence[KnownGap], asked: Asked | None) -> KnownGap:
@@ -297,16 +310,20 @@ def _left_of(gap: KnownGap, judged: Ranges, expected: Expected | None, stored: S
     """The parts of *gap* that the answer did not speak of, with its history."""
     parts = []
     for part in Ranges([gap.range]) - judged:
-        if expected is not None:
+        count = _count(gap, part, expected)
+        if gap.kind == "no_trade" and expected is not None and stored is not None:  # bars lie between the absent ones
             starts = expected(gap.symbol_id, part)
-            if gap.kind == "no_trade" and stored is not None:  # bars lie between the absent ones
-                starts = np.setdiff1d(starts, stored(gap.symbol_id, part), assume_unique=True)
-            count = len(starts)
-        else:
-            count = max(1, round(gap.expected_bars * (part.length / gap.range.length)))
+            count = len(np.setdiff1d(starts, stored(gap.symbol_id, part), assume_unique=True))
         if count > 0:
             parts.append(replace(gap, id=None, range=part, expected_bars=count))
     return parts
+
+
+def _count(gap: GapRecord | KnownGap, part: Range, expected: Expected | None) -> int:
+    """How many bars are expected in a *part* of the gap; by its length where no calendar is at hand."""
+    if expected is not None:
+        return len(expected(gap.symbol_id, part))
+    return max(1, round(gap.expected_bars * (part.length / gap.range.length)))
 
 
 def _overlapping(

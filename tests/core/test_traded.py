@@ -86,6 +86,13 @@ def test_nothing_is_said_without_enough_to_compare_with(change: str) -> None:
     assert told is Traded.UNKNOWN
 
 
+def test_eight_other_sessions_are_enough_and_seven_are_not() -> None:
+    """How much the share of the parts varies cannot be told from fewer."""
+    told = [traded_by(volumes(4, slice(0, 9), is_traded=True, sessions=count)) for count in (7, 8)]
+
+    assert told == [Traded.UNKNOWN, Traded.YES]
+
+
 HOURS = "equity_AAPL_h1_1998-2021"
 
 

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barfill.core.bars import BarColumns
 from barfill.core.page import BarsQuery, Page
 from barfill.core.plan import Resampling
 from barfill.core.ranges import Range, from_us, to_us
 from barfill.core.timeframe import Timeframe
+from barfill.core.traded import Traded
 from barfill.engine.absent import find_absent
 from barfill.engine.completeness import series_states
 from barfill.engine.uncovered import find_uncovered
+from barfill.engine.volumes import traded_in
 from barfill.providers.alpaca import Alpaca
 from barfill.providers.base import HttpResponse
 from barfill.providers.client import ProviderClient
@@ -215,6 +218,23 @@ def test_a_symbol_of_which_nothing_was_learned_is_judged_by_what_is_stored(losin
     losing.backfill(["HLTD", *PEERS], [M15], HALT_AROUND)
 
     assert ("halted", datetime(2026, 7, 22, 15, tzinfo=UTC), 12, True) in losing.kinds("HLTD")
+
+
+def test_bars_that_were_derived_bear_no_witness_about_their_source(losing: LosingRig) -> None:
+    """An hour made of its quarters has their volume whatever the provider holds back; one that was fetched counts."""
+    absent = np.array(sorted(to_us(one) for one in quarters(8, 10)))
+
+    def told() -> Traded:
+        ((symbol_id,),) = losing.query("select id from symbols where ticker = 'AAPL'")
+        return losing.database.run(traded_in, symbol_id, M15, NYSE, absent, BarColumns.empty(), {H1: True})
+
+    losing.backfill(["AAPL"], [M15, H1], MONTH)
+    gone = " or ".join(f"ts = '{one.isoformat()}'" for one in quarters(8, 10))
+    losing.change(f"delete from ohlc_bars where timeframe = 'm15' and ({gone})")
+
+    assert told() is Traded.UNKNOWN
+    losing.change("delete from derived_ranges")
+    assert told() is Traded.YES
 
 
 def test_a_fault_of_the_provider_is_no_halt_of_every_symbol(losing: LosingRig) -> None:

@@ -34,9 +34,10 @@ demo: setup
 	@$(PYTHON) scripts/demo.py
 
 # The core is pure, so its own tests must cover it; tracing the others, too, would take a quarter longer.
+# These wait for other processes a third of the time: three at once keep two cores busy.
 test: setup
 	$(PYTHON) -m pytest -n 2 -q --cov --cov-report=term tests/core
-	$(PYTHON) -m pytest -n 2 -q --dist worksteal --durations=25 --ignore=tests/core
+	$(PYTHON) -m pytest -n 3 -q --dist worksteal --durations=25 --ignore=tests/core
 
 check: setup
 	$(VENV)/bin/ruff format --check .

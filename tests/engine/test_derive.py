@@ -25,7 +25,7 @@ from barfill.store.derived import read_derived
 from barfill.store.pages import retract_coverage, unmake, write_derived, write_page
 from barfill.store.series import read_series
 from barfill.store.symbols import find_by_ids
-from barfill.store.writes import GapRecord
+from barfill.store.writes import OUT_OF_REACH, GapRecord
 from tests.engine.rig import Rig, days
 from tests.store.builders import START, add, claimed_run, columns, minute, minutes, page, query, write
 
@@ -248,6 +248,21 @@ def test_nothing_is_made_around_an_open_gap(database: Database, kind: str) -> No
     assert minute(60) not in [row[0] for row in stored(database, a, H1)]
     told = query(database, "select gap_from, expected_bars, kind from gaps where timeframe = 'h1'")
     assert told == [(minute(60), 1, kind)]
+
+
+@pytest.mark.parametrize(("reason", "is_made"), [("new", True), (f"{OUT_OF_REACH}two years on this plan", False)])
+def test_a_bar_is_made_of_the_first_minutes_of_a_listing_and_not_of_a_plan(
+    database: Database, reason: str, is_made: bool
+) -> None:
+    """Before a listing nothing was traded; before the history that a plan reaches are bars that nobody has stored."""
+    (a,) = add(database, "A")
+    put(database, a, 5, 390, [10.0], set())
+    before = GapRecord(symbol_id=a, range=minutes(0, 5), expected_bars=5, kind="unavailable", reason=reason)
+    database.run(write_derived, write({}, {}, gaps=[before]))
+
+    derived(database, a, targets=[H1])
+
+    assert (minute(0) in [row[0] for row in stored(database, a, H1)]) is is_made
 
 
 def test_a_halt_is_passed_on_to_bars_that_lie_in_it(database: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barfill.cli.gap_words import asked_text
 from barfill.core.bars import BarColumns
 from barfill.core.page import BarsQuery, Page
 from barfill.core.plan import Resampling
@@ -110,6 +111,9 @@ def test_a_session_s_hole_of_a_liquid_symbol_is_no_halt_because_others_traded(lo
     answers = losing.database.run(read_answers, [listed.gap.id or 0])[listed.gap.id or 0]
     assert [one["provider"] for one in answers] == ["alpaca", "alpaca"]
     assert all(one["run_id"] and one["asked_at"] for one in answers)
+    (derived,) = losing.database.run(list_gaps, kinds=["missing"], timeframes=[H1])
+    assert derived.gap.attempts == 0  # nobody was asked for hours
+    assert asked_text(derived, ()).startswith("never: it is derived of 15m, which lacks bars")
     hours = {OPEN + timedelta(hours=2), OPEN + timedelta(hours=3)}
     assert hours.isdisjoint(from_us(ts) for ts in losing.stored("AAPL", H1))
     assert losing.backfill(tickers, [M15, H1], WEEK).summary.calls_made == 0

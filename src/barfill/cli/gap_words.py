@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from barfill.cli.terminal import ago, counted
 from barfill.core.density import DENSITY_OF_THE_THIN_MAX
+from barfill.core.plan import made_of
 from barfill.core.settlement import LIQUID
 from barfill.store.writes import NEVER
 
@@ -36,7 +37,7 @@ def explain(
     version = f" (sessions from {gap.calendar_version})" if gap.calendar_version else ""
     return {
         "expected": f"{bars} that the calendar {calendar} lets one expect{version}",
-        "asked": asked_text(gap.attempts, answers, gap.kind),
+        "asked": asked_text(listed, answers),
         "answers": [_answer_text(one) for one in answers],
         "density": density_text(row.density if row is not None else None),
         "kind": f"{gap.kind}: {_CONCLUSIONS.get(gap.kind, '')}",
@@ -57,14 +58,18 @@ def explained_lines(parts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name:<10}{parts[name]}"
 
 
-def asked_text(attempts: int, answers: Sequence[Answer], kind: str) -> str:
+def asked_text(listed: ListedGap, answers: Sequence[Answer]) -> str:
     """Which providers were asked, and how often; what people have decided is not counted."""
+    gap = listed.gap
     providers = list(dict.fromkeys(str(one["provider"]) for one in answers if one.get("provider")))
-    if attempts == 0 and kind != "missing":
+    source = next((one.label for one in made_of(listed.timeframe) if gap.reason.startswith(f"{one.label}: ")), None)
+    if gap.attempts == 0 and source is not None:
+        return f"never: it is derived of {source}, which lacks bars: barfill gaps --timeframe {source} --explain"
+    if gap.attempts == 0 and gap.kind != "missing":
         return "never: no provider's answer has lacked these bars"
-    if attempts == 0:
+    if gap.attempts == 0:
         return "not yet: it was fetched before, and its bars are gone from the table"
-    times = counted(attempts, "time")
+    times = counted(gap.attempts, "time")
     return f"{times}, of {', '.join(providers)}" if providers else f"{times}; of whom is not on record"
 
 

@@ -504,6 +504,7 @@ def _empty_write(
         gaps=records,
         fetched_at=now,
         expected=lambda _symbol_id, one: calendar.expected_starts(target, one),
+        made_from=source.timeframe,
     )
 
 

@@ -135,8 +135,10 @@ class SeriesWrite:
     run_id: int | None = None
 
     @property
-    def asked(self) -> Asked:
-        """Who said all this, as evidence of the gaps."""
+    def asked(self) -> Asked | None:
+        """Who said all this, as evidence of the gaps; None where it follows from finer bars: nobody was asked then."""
+        if self.made_from is not None:
+            return None
         return Asked(
             provider=self.provider,
             feed=self.feed,

@@ -198,14 +198,15 @@ def test_sessions_behind_counts_closed_sessions_only(database: Database) -> None
     assert (row.days_behind, row.sessions_behind) == (2, 1 + closed_today)
 
 
-@pytest.mark.parametrize(("session_closes_in", "behind"), [(timedelta(hours=1), 0), (timedelta(hours=-1), 2)])
-def test_a_week_is_behind_once_it_is_over(database: Database, session_closes_in: timedelta, behind: int) -> None:
+@pytest.mark.parametrize(("weeks_ago", "behind"), [(0, 0), (1, 2)])
+def test_a_week_is_behind_once_the_next_has_begun(database: Database, weeks_ago: int, behind: int) -> None:
     """
-    Weeks count when their last session has closed: before that their bar cannot be there.
+    After the last close its last day is still to come, and with it the bar of the week.
     """
     (a,) = add(database, "A")
-    closes_at = database.now() + session_closes_in
-    monday = closes_at.date() - timedelta(days=closes_at.weekday())
+    now = database.now()
+    closes_at = now - timedelta(hours=1, weeks=weeks_ago)
+    monday = now.date() - timedelta(days=now.weekday(), weeks=weeks_ago)
     query(database, "delete from sessions")
     with database.connection() as conn:
         for day, end in ((monday, closes_at - timedelta(days=4)), (monday + timedelta(days=4), closes_at)):

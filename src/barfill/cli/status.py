@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from barfill.cli.inputs import parse_tickers
-from barfill.cli.matrix import CELL_WIDTH, ROWS_MAX, Row, legend, matrix_table
+from barfill.cli.matrix import CELL_WIDTH, ROWS_MAX, legend, matrix_table
 from barfill.cli.meter import show_meters
 from barfill.cli.naming import today_s_tickers
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
-from barfill.engine.report import matrix_by_symbol
-from barfill.errors import InvalidInput, SymbolNotFound
+from barfill.engine.status import SESSIONS_BEHIND_MAX, SymbolStatus, read_statuses
+from barfill.errors import InvalidInput
 from barfill.settings import read_settings
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from barfill.store.database import Database
-    from barfill.store.status import StatusRow
-    from barfill.store.symbols import Symbol
 
-SESSIONS_BEHIND_MAX = 1
 WIDE = 110
 """From so many columns on, all is written out."""
 ERRORS_SHOWN_MAX = 10
@@ -49,67 +44,6 @@ Unhealthy: more than one session behind, never filled, or the last run failed.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGaps:
-    """The gaps of a series that may still fill: how many, and where the oldest one begins."""
-
-    count: int
-    oldest: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolStatus:
-    """All that is known of one symbol."""
-
-    symbol: Symbol
-    states: Row
-    rows: Mapping[Timeframe, StatusRow]
-    open_gaps: Mapping[Timeframe, OpenGaps]
-
-    @property
-    def gap_count(self) -> int:
-        """Open gaps of all its series."""
-        return sum(gaps.count for gaps in self.open_gaps.values())
-
-    @property
-    def worst(self) -> StatusRow | None:
-        """
-        The series that is farthest behind in sessions; None where nothing is stored.
-
-        Of several the one with the newest bar: a week's bar is days old by its stamp although it lacks nothing.
-        """
-        stored = [row for row in self.rows.values() if row.sessions_behind is not None]
-        return max(stored, key=lambda row: (row.sessions_behind or 0, -(row.days_behind or 0)), default=None)
-
-    @property
-    def sessions_behind(self) -> int | None:
-        """Of the series that is farthest behind; None where nothing is stored."""
-        return self.worst.sessions_behind if self.worst else None
-
-    @property
-    def days_behind(self) -> int | None:
-        """Of the same series; None where nothing is stored."""
-        return self.worst.days_behind if self.worst else None
-
-    @property
-    def failed(self) -> tuple[StatusRow, ...]:
-        """Series whose last run failed."""
-        return tuple(row for row in self.rows.values() if row.last_result == "fail")
-
-    @property
-    def last_run_at(self) -> datetime | None:
-        """When anything of it was fetched last."""
-        return max((row.last_run_at for row in self.rows.values() if row.last_run_at is not None), default=None)
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether it is at most one session behind and nothing failed; a removed symbol always is."""
-        if not self.symbol.is_active:
-            return True
-        behind = self.sessions_behind
-        return behind is not None and behind <= SESSIONS_BEHIND_MAX and not self.failed
-
-
 @click.command(epilog=EPILOG)
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
 @click.option("--unhealthy", "only_unhealthy", is_flag=True, help="Only what is stale or failed; exit 1 if any is.")
@@ -129,47 +63,17 @@ def status(symbols: tuple[str, ...], only_unhealthy: bool, wants_quota: bool, as
             show_meters(database, as_json=as_json)
         return 0
     with open_store(read_settings()) as database:
-        found = _read(database, today_s_tickers(database, wanted))
+        found = read_statuses(database, today_s_tickers(database, wanted))
         now = database.now()
     unhealthy = [one for one in found if not one.is_healthy]
     shown = unhealthy if only_unhealthy else found
     if as_json:
-        print_json({"healthy": not unhealthy, "symbols": [_as_json(one) for one in shown]})
+        print_json({"healthy": not unhealthy, "symbols": [one.to_json() for one in shown]})
     elif not found:
         say("There are no symbols yet. Begin with: barfill backfill AAPL MSFT")
     else:
         _show(shown, unhealthy, now)
     return EXIT_FAILED if only_unhealthy and unhealthy else 0
-
-
-def _read(database: Database, wanted: Sequence[str]) -> list[SymbolStatus]:
-    from barfill.engine.completeness import series_states  # noqa: PLC0415  slow to load
-    from barfill.store.gaps import list_gaps  # noqa: PLC0415
-    from barfill.store.status import read_status  # noqa: PLC0415
-    from barfill.store.symbols import find_symbols, read_active  # noqa: PLC0415
-
-    if wanted:
-        found = database.run(find_symbols, wanted)
-        unknown = [ticker for ticker in wanted if ticker not in found]
-        if unknown:
-            raise SymbolNotFound(f"Symbol {unknown[0]!r} is not on record. See: barfill symbols list")
-        symbols = list(found.values())
-    else:
-        symbols = database.run(read_active)
-    ids = [symbol.id for symbol in symbols]
-    rows: dict[int, dict[Timeframe, StatusRow]] = {}
-    for row in database.run(read_status, ids):
-        rows.setdefault(row.symbol_id, {})[row.timeframe] = row
-    states = matrix_by_symbol(series_states(database, [symbol.ticker for symbol in symbols]))
-    gaps: dict[int, dict[Timeframe, OpenGaps]] = {}
-    for one in database.run(list_gaps, symbol_ids=ids, is_settled=False):
-        of_symbol = gaps.setdefault(one.gap.symbol_id, {})
-        before = of_symbol.get(one.timeframe, OpenGaps(0, one.gap.range.start))
-        of_symbol[one.timeframe] = OpenGaps(before.count + 1, min(before.oldest, one.gap.range.start))
-    return [
-        SymbolStatus(symbol, states.get(symbol.ticker, {}), rows.get(symbol.id, {}), gaps.get(symbol.id, {}))
-        for symbol in symbols
-    ]
 
 
 def _show(shown: Sequence[SymbolStatus], unhealthy: Sequence[SymbolStatus], now: datetime) -> None:
@@ -244,37 +148,3 @@ def _behind(one: SymbolStatus, *, is_narrow: bool) -> Text:
 
 def _is_unremarkable(one: SymbolStatus) -> bool:
     return one.is_healthy and all(state.is_complete for state in one.states.values())
-
-
-def _as_json(one: SymbolStatus) -> dict[str, Any]:
-    return {
-        "symbol": one.symbol.ticker,
-        "asset_type": one.symbol.asset_type,
-        "healthy": one.is_healthy,
-        "sessions_behind": one.sessions_behind,
-        "days_behind": one.days_behind,
-        "timeframes": {
-            timeframe.label: _series_json(one, timeframe)
-            for timeframe in Timeframe
-            if timeframe in one.rows or timeframe in one.states or timeframe in one.open_gaps
-        },
-    }
-
-
-def _series_json(one: SymbolStatus, timeframe: Timeframe) -> dict[str, Any]:
-    state, row = one.states.get(timeframe), one.rows.get(timeframe)
-    known: dict[str, Any] = {}
-    if state is not None:
-        known |= {
-            "complete": state.is_complete,
-            "share": round(state.share, 6),
-            "expected": state.expected,
-            "present": state.present,
-            "settled": state.settled,
-            "settled_by_kind": dict(state.settled_by_kind),
-        }
-    if row is not None:
-        names = ("oldest_ts", "newest_ts", "bar_count", "sessions_behind", "days_behind", "last_run_at", "last_result")
-        known |= {name: getattr(row, name) for name in (*names, "last_error_code", "last_error")}
-    known["open_gaps"] = one.open_gaps[timeframe].count if timeframe in one.open_gaps else 0
-    return known

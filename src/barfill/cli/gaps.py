@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +14,7 @@ from barfill.cli.naming import symbol_ids
 from barfill.cli.opening import open_store
 from barfill.cli.terminal import ago, clean, console, counted, json_option, print_json, print_table, say
 from barfill.core.timeframe import Timeframe
+from barfill.engine.listed_gaps import KINDS, GapChoice, counts_by_kind, gap_to_json, list_chosen
 from barfill.errors import InvalidInput
 from barfill.settings import Settings, read_settings
 from barfill.store.writes import NEVER, OPEN_KINDS, GapKind
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from barfill.engine.uncovered import UncoveredBars
     from barfill.store.database import Database
     from barfill.store.gaps import ListedGap
-    from barfill.store.status import GapCount
 
-KINDS: tuple[GapKind, ...] = get_args(GapKind)
 DEFAULT_LIMIT = 50
 TITLES = ("symbol", "timeframe", "from", "to (UTC, excluded)", "bars", "kind")
 WIDE = 130
@@ -62,23 +59,6 @@ Ranges that were never asked for, or are to be derived again, are listed with --
 \b
 Exit codes of --fill: those of barfill backfill.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which gaps are meant."""
-
-    tickers: tuple[str, ...]
-    timeframes: tuple[Timeframe, ...]
-    kinds: tuple[GapKind, ...]
-    ids: tuple[int, ...]
-    with_settled: bool
-    limit: int
-
-    @property
-    def is_settled(self) -> bool | None:
-        """None where settled ones are meant as well."""
-        return None if self.with_settled or self.kinds or self.ids else False
 
 
 @click.command(epilog=EPILOG)
@@ -127,28 +107,27 @@ def gaps(
         raise InvalidInput("--fill, --settle and --unsettle exclude each other. Give one of them.")
     if settled_as and settled_because is None:
         raise InvalidInput('--as says what --settle settles them as. Give both: --settle "REASON" --as halted')
-    choice = Choice(
-        tickers=parse_tickers(symbols),
-        timeframes=parse_timeframes(timeframes),
-        kinds=kinds,
-        ids=ids,
-        with_settled=with_settled or is_unsettled,
-        limit=limit,
-    )
-    if (settled_because is not None or is_unsettled) and not (choice.tickers or ids):
+    tickers, chosen = parse_tickers(symbols), parse_timeframes(timeframes)
+    if (settled_because is not None or is_unsettled) and not (tickers or ids):
         raise InvalidInput("Name the symbols, or the gaps with --id, that are meant: all at once would be a mistake.")
     settings = read_settings()
     with open_store(settings) as database:
-        symbol_ids_ = symbol_ids(database, choice.tickers)
-        absent = _gone(database, choice, symbol_ids_, is_checked=is_checked)
+        choice = GapChoice(
+            symbol_ids=symbol_ids(database, tickers),
+            timeframes=chosen,
+            kinds=kinds,
+            ids=ids,
+            with_settled=with_settled or is_unsettled,
+            limit=limit,
+        )
+        absent = _gone(database, choice, is_checked=is_checked)
         if is_filled:
-            return _fill(database, settings, choice, symbol_ids_, as_json=as_json)
+            return _fill(database, settings, choice, as_json=as_json)
         if settled_because is not None or is_unsettled:
-            return _decide(database, choice, symbol_ids_, settled_because, settled_as, as_json=as_json)
+            return _decide(database, choice, settled_because, settled_as, as_json=as_json)
         return _list(
             database,
             choice,
-            symbol_ids_,
             absent,
             with_uncovered=with_uncovered,
             is_explained=is_explained,
@@ -156,14 +135,14 @@ def gaps(
         )
 
 
-def _gone(database: Database, choice: Choice, ids: Sequence[int] | None, *, is_checked: bool) -> list[AbsentBars]:
+def _gone(database: Database, choice: GapChoice, *, is_checked: bool) -> list[AbsentBars]:
     """Bars that the table has lost, now on record as missing."""
     from barfill.engine.absent import find_absent  # noqa: PLC0415  slow to load
     from barfill.store.series import read_series  # noqa: PLC0415
 
     if choice.ids:
         return []
-    if ids is None and not is_checked:
+    if choice.symbol_ids is None and not is_checked:
         rows = database.run(read_series, None, choice.timeframes)
         stored = sum(row.bar_count for row in rows.values())
         if stored > CHECKED_BARS_MAX or len(rows) > CHECKED_SERIES_MAX:
@@ -172,37 +151,17 @@ def _gone(database: Database, choice: Choice, ids: Sequence[int] | None, *, is_c
                 "Name symbols, or give --check."
             )
             return []
-    found = find_absent(database, ids, choice.timeframes, records=True)
+    found = find_absent(database, choice.symbol_ids, choice.timeframes, records=True)
     if found:
         bars = counted(sum(one.bars for one in found), "bar")
         say(f"{bars} that were fetched are gone from the table: missing again, the next backfill asks for them.")
     return found
 
 
-def _chosen(database: Database, choice: Choice, ids: Sequence[int] | None) -> list[ListedGap]:
-    """All gaps that are meant, by symbol, timeframe and time, the first of them as far as the limit goes."""
-    from barfill.store.gaps import list_gaps  # noqa: PLC0415  slow to load
-
-    # One timeframe at a time: their names do not sort as their lengths do, and the limit must cut the last ones.
-    parts = [
-        database.run(
-            list_gaps,
-            symbol_ids=ids,
-            timeframes=[one],
-            kinds=choice.kinds or None,
-            is_settled=choice.is_settled,
-            ids=choice.ids or None,
-            limit=choice.limit,
-        )
-        for one in choice.timeframes
-    ]
-    return sorted(chain.from_iterable(parts), key=_place)[: choice.limit]
-
-
-def _fill(database: Database, settings: Settings, choice: Choice, ids: Sequence[int] | None, *, as_json: bool) -> int:
+def _fill(database: Database, settings: Settings, choice: GapChoice, *, as_json: bool) -> int:
     from barfill.cli.gap_filling import fill  # noqa: PLC0415  slow to load
 
-    found = _chosen(database, replace(choice, limit=1_000_000), ids)
+    found = list_chosen(database, replace(choice, limit=1_000_000))
     if not found:
         if as_json:
             print_json({"filled": [], "settled": [], "remaining": [], "calls_made": 0})
@@ -213,7 +172,7 @@ def _fill(database: Database, settings: Settings, choice: Choice, ids: Sequence[
     figures = done.report.summary
     if as_json:
         told = {
-            name: [_as_json(one) for one in gaps]
+            name: [gap_to_json(one) for one in gaps]
             for name, gaps in (("filled", done.filled), ("settled", done.settled), ("remaining", done.remaining))
         }
         failures = done.report.to_json()["failures"]
@@ -235,8 +194,7 @@ def _fill(database: Database, settings: Settings, choice: Choice, ids: Sequence[
 
 def _decide(
     database: Database,
-    choice: Choice,
-    ids: Sequence[int] | None,
+    choice: GapChoice,
     reason: str | None,
     kind: GapKind | None,
     *,
@@ -247,7 +205,7 @@ def _decide(
 
     if reason is not None and not reason.strip():
         raise InvalidInput('Say why: --settle "what you know". It is kept with the gap.')
-    found = _chosen(database, replace(choice, limit=1_000_000), ids)
+    found = list_chosen(database, replace(choice, limit=1_000_000))
     known = [one.gap.id for one in found if one.gap.id is not None]
     done = database.run(unsettle, known) if reason is None else database.run(settle, known, reason.strip(), kind)
     rejected = _rejected(database, found) if reason is None else []
@@ -285,24 +243,20 @@ def _rejected(database: Database, found: Sequence[ListedGap]) -> list[tuple[int,
 
 def _list(
     database: Database,
-    choice: Choice,
-    ids: Sequence[int] | None,
+    choice: GapChoice,
     absent: Sequence[AbsentBars],
     *,
     with_uncovered: bool,
     is_explained: bool,
     as_json: bool,
 ) -> int:
-    from barfill.store.status import count_gaps  # noqa: PLC0415  slow to load
-
-    found = _chosen(database, choice, ids)
-    counts = database.run(count_gaps, ids)
+    found = list_chosen(database, choice)
     now = database.now()
-    by_kind = _by_kind({key: count for key, count in counts.items() if key[1] in choice.timeframes})
+    by_kind = counts_by_kind(database, choice)
     explained = _explained(database, found, now) if is_explained else {}
-    uncovered = _uncovered(database, choice, ids) if with_uncovered else []
+    uncovered = _uncovered(database, choice) if with_uncovered else []
     if as_json:
-        listed = [_as_json(one) | ({"explained": explained[one.gap.id]} if is_explained else {}) for one in found]
+        listed = [gap_to_json(one) | ({"explained": explained[one.gap.id]} if is_explained else {}) for one in found]
         lost = sum(one.bars for one in absent)
         told = {"gaps": listed, "counts": by_kind, "gone_from_the_table": lost}
         print_json(told | ({"uncovered": [_uncovered_json(one) for one in uncovered]} if with_uncovered else {}))
@@ -324,7 +278,7 @@ def _list(
     return 0
 
 
-def _meant(by_kind: Mapping[str, Mapping[str, int]], choice: Choice) -> int:
+def _meant(by_kind: Mapping[str, Mapping[str, int]], choice: GapChoice) -> int:
     """How many gaps are meant, of all symbols that are."""
     kinds = choice.kinds or KINDS
     if choice.is_settled is False:
@@ -364,10 +318,10 @@ def _show_explained(found: Sequence[ListedGap], explained: Mapping[int | None, M
             click.echo(INDENT + clean(line))
 
 
-def _uncovered(database: Database, choice: Choice, ids: Sequence[int] | None) -> list[UncoveredBars]:
+def _uncovered(database: Database, choice: GapChoice) -> list[UncoveredBars]:
     from barfill.engine.uncovered import find_uncovered  # noqa: PLC0415  slow to load
 
-    return find_uncovered(database, ids, choice.timeframes)
+    return find_uncovered(database, choice.symbol_ids, choice.timeframes)
 
 
 def _uncovered_text(one: UncoveredBars) -> str:
@@ -384,22 +338,6 @@ def _uncovered_json(one: UncoveredBars) -> dict[str, Any]:
         "kind": "uncovered",
         "why": _uncovered_text(one),
     }
-
-
-def _place(one: ListedGap) -> tuple[str, int, datetime]:
-    return one.ticker, list(Timeframe).index(one.timeframe), one.gap.range.start
-
-
-def _by_kind(counts: Mapping[Any, GapCount]) -> dict[str, dict[str, int]]:
-    sums: dict[str, Counter[str]] = {}
-    for (_, _, kind), count in counts.items():
-        total = sums.setdefault(kind, Counter())
-        is_open = kind in OPEN_KINDS
-        total["gaps"] += count.gaps
-        total["bars"] += count.bars
-        total["open_gaps"] += count.gaps - count.settled_gaps if is_open else 0
-        total["open_bars"] += count.bars - count.settled_bars if is_open else 0
-    return {kind: dict(sums[kind]) for kind in KINDS if kind in sums}
 
 
 def _show(found: Sequence[ListedGap], now: datetime) -> None:
@@ -453,7 +391,7 @@ def _cells(one: ListedGap) -> tuple[str, ...]:
     return one.ticker, one.timeframe.label, start, end, f"{gap.expected_bars:,}", kind
 
 
-def _show_counts(by_kind: Mapping[str, Mapping[str, int]], choice: Choice) -> None:
+def _show_counts(by_kind: Mapping[str, Mapping[str, int]], choice: GapChoice) -> None:
     if not choice.kinds and not choice.ids and not any(count["open_gaps"] for count in by_kind.values()):
         click.echo("No open gaps: every expected bar that was asked for is there or accounted for.")
     for kind, count in by_kind.items():
@@ -463,23 +401,3 @@ def _show_counts(by_kind: Mapping[str, Mapping[str, int]], choice: Choice) -> No
         if settled_gaps:
             text = f"{kind:<12} {counted(settled_bars, 'bar')} in {counted(settled_gaps, 'gap')}"
             click.echo(f"{text}   (settled; list them: --kind {kind})")
-
-
-def _as_json(one: ListedGap) -> dict[str, Any]:
-    gap = one.gap
-    return {
-        "id": gap.id,
-        "symbol": one.ticker,
-        "timeframe": one.timeframe.label,
-        "gap_from": gap.range.start,
-        "gap_to": gap.range.end,
-        "expected_bars": gap.expected_bars,
-        "kind": gap.kind,
-        "attempts": gap.attempts,
-        "first_seen_at": gap.first_seen_at,
-        "last_checked_at": gap.last_checked_at,
-        "next_check_at": gap.next_check_at,
-        "settled_at": gap.settled_at,
-        "settled_by": gap.settled_by,
-        "reason": gap.reason,
-    }

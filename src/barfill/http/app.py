@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from barfill.http import charts, coverage, probes, problems
+from barfill.http import charts, coverage, probes, problems, standing
 from barfill.http.context import Context
 from barfill.http.guard import Guard
 from barfill.http.headers import SafeHeaders
@@ -37,6 +37,7 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(probes.router)
     app.include_router(charts.router, prefix=PREFIX)
     app.include_router(coverage.router, prefix=PREFIX)
+    app.include_router(standing.router, prefix=PREFIX)
     problems.install(app)
     # The last one added is the first to see a request.
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)

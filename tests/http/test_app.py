@@ -40,7 +40,7 @@ def test_the_description_names_every_endpoint_with_examples(api: httpx.Client) -
 
     own = {"chart", "ensure-coverage", "progress", "progress/stream", "status", "gaps"}
     of_feed = {f"/udf/{path}" for path in ("config", "symbols", "search", "history", "time")}
-    assert set(document["paths"]) == {"/healthz", "/readyz"} | of_feed | {f"/api/v1/{path}" for path in own}
+    assert set(document["paths"]) == {"/healthz", "/readyz", "/metrics"} | of_feed | {f"/api/v1/{path}" for path in own}
     chart = document["paths"]["/api/v1/chart"]["get"]
     assert {"200", "304", "404", "422", "503"} <= set(chart["responses"])
     by_name = {one["name"]: one for one in chart["parameters"]}

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from barfill.cli.main import barfill
 from barfill.core.timeframe import Timeframe
@@ -101,3 +102,46 @@ def test_what_can_not_be_is_refused(api: httpx.Client, parameters: dict[str, Any
 
     assert is_problem(answer, 422, "invalid-input")
     assert answer.json()["errors"][0]["where"].startswith(f"query.{next(iter(parameters))}")
+
+
+def test_metrics_are_what_status_gaps_and_sql_say(api: httpx.Client, standing: Database) -> None:
+    """Of the same series, gaps and runs; a request that was made counts at its key."""
+    query(
+        standing,
+        "insert into job_runs (symbols_array, symbol_ids, timeframe, job_type, slice_from, slice_to, provider, feed, "
+        "status, error_code, finished_at, started_at, rows_written, actual_cost, progress_percent) "
+        "select '[\"AAPL\"]', '{1}', 'm1', 'fetch_intraday', '2024-01-01', '2024-02-01', 'alpaca', 'sip', one, "
+        "case one when 'failed' then 'TIMEOUT' end, now(), now(), 7, 3, 100 "
+        "from unnest(array['success', 'failed']) as one",
+    )
+
+    found = metrics(api)
+
+    status, gaps = api.get("/api/v1/status").json(), api.get("/api/v1/gaps").json()
+    series = [one for symbol in status["symbols"] for one in symbol["timeframes"].items()]
+    for label in {name for name, _ in series}:
+        of_label = [one for name, one in series if name == label]
+        assert found["barfill_series", label] == len(of_label)
+        assert found["barfill_series_bars", label] == sum(one["bar_count"] for one in of_label)
+        assert found["barfill_series_failed", label] == sum(one["last_result"] == "fail" for one in of_label)
+    for kind, count in gaps["counts"].items():
+        assert found["barfill_gaps", kind, "open"] == count["open_gaps"]
+        assert found["barfill_gap_bars", kind, "settled"] == count["bars"] - count["open_bars"]
+    for name, runs, bars, calls in query(
+        standing, "select status, count(*), sum(rows_written), sum(actual_cost) from job_runs group by 1"
+    ):
+        assert found["barfill_job_runs", name] == runs
+        assert (found["barfill_job_runs_bars_written", name], found["barfill_job_runs_calls", name]) == (bars, calls)
+
+
+def test_an_empty_database_has_no_numbers(api: httpx.Client) -> None:
+    """And the text can be read all the same."""
+    assert metrics(api) == {}
+
+
+def metrics(api: httpx.Client) -> dict[tuple[str, ...], float]:
+    """The samples of a scrape by name and values of labels."""
+    answer = api.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(answer.text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}

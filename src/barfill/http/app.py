@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from barfill.http import charts, coverage, probes, problems, standing, udf
+from barfill.http import charts, coverage, metrics, probes, problems, standing, udf
 from barfill.http.context import Context
 from barfill.http.guard import Guard
 from barfill.http.headers import SafeHeaders
@@ -35,6 +35,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.include_router(probes.router)
+    app.include_router(metrics.router)
     app.include_router(udf.router)
     app.include_router(charts.router, prefix=PREFIX)
     app.include_router(coverage.router, prefix=PREFIX)

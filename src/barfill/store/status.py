@@ -52,6 +52,25 @@ class RunTotals:
     rows_received: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesSums:
+    """Of one timeframe: series, their stored bars, how many of them failed last, how many are over a session behind."""
+
+    series: int
+    bars: int
+    failed: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """Runs of one status: how many, the bars that they wrote, the requests that they made."""
+
+    runs: int
+    bars_written: int
+    calls: int
+
+
 def read_status(conn: psycopg.Connection[TupleRow], symbol_ids: Iterable[int] | None = None) -> list[StatusRow]:
     """The series on record by ticker and timeframe; None asks for all symbols."""
     found = conn.execute(SQL["read_status"], {"symbol_ids": _ids(symbol_ids)}, binary=True)
@@ -69,6 +88,16 @@ def count_gaps(
     """Gaps on record by symbol id, timeframe and kind; None asks for all symbols."""
     found = conn.execute(SQL["count_gaps"], {"symbol_ids": _ids(symbol_ids)}, binary=True)
     return {(row[0], Timeframe(row[1]), row[2]): GapCount(*row[3:]) for row in found}
+
+
+def sum_series(conn: psycopg.Connection[TupleRow]) -> dict[Timeframe, SeriesSums]:
+    """All series on record, summed by timeframe."""
+    return {Timeframe(row[0]): SeriesSums(*row[1:]) for row in conn.execute(SQL["sum_series"], binary=True)}
+
+
+def sum_kept_runs(conn: psycopg.Connection[TupleRow]) -> dict[str, RunSums]:
+    """All runs that are kept, summed by status."""
+    return {row[0]: RunSums(*row[1:]) for row in conn.execute(SQL["sum_kept_runs"], binary=True)}
 
 
 def sum_runs(conn: psycopg.Connection[TupleRow], run_ids: Sequence[int]) -> RunTotals:

@@ -36,3 +36,20 @@ select
     coalesce(sum(rows_received), 0)::bigint
 from job_runs
 where id = any(%(run_ids)s::bigint[]);
+
+-- name: sum_series
+-- By timeframe: series, stored bars, series whose last run failed, and those that are more than one session behind.
+select
+    timeframe,
+    count(*),
+    sum(bar_count)::bigint,
+    count(*) filter (where last_result = 'fail'),
+    count(*) filter (where sessions_behind > 1)
+from backfill_status
+group by timeframe;
+
+-- name: sum_kept_runs
+-- All runs that are kept, by status: how many, bars written and requests made.
+select status, count(*), coalesce(sum(rows_written), 0)::bigint, coalesce(sum(actual_cost), 0)::bigint
+from job_runs
+group by status;

@@ -666,7 +666,7 @@ PROOF = (
     Mutation(
         "the rest of a quiet stretch lacks every bar",
         "store/gaps.py",
-        'if gap.kind == "no_trade" and stored is not None:',
+        'if gap.kind == "no_trade" and expected is not None and stored is not None:',
         "if False:",
         ("tests/store/test_gaps.py::test_rest_of_a_quiet_stretch_is_counted_by_the_table[private]",),
     ),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from barfill import __version__, errors
-from barfill.cli.advice import ADVICE
 from barfill.cli.main import COMMANDS
+from barfill.engine.advice import ADVICE
 from barfill.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]

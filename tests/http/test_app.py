@@ -39,6 +39,7 @@ def test_the_description_names_every_endpoint_with_examples(api: httpx.Client) -
     document = api.get("/api/v1/openapi.json").json()
 
     own = {"chart", "ensure-coverage", "progress", "progress/stream", "status", "gaps"}
+    own |= {"jobs", "jobs/{run_id}", "jobs/{run_id}/retry", "jobs/{run_id}/cancel"}
     of_feed = {f"/udf/{path}" for path in ("config", "symbols", "search", "history", "time")}
     assert set(document["paths"]) == {"/healthz", "/readyz", "/metrics"} | of_feed | {f"/api/v1/{path}" for path in own}
     chart = document["paths"]["/api/v1/chart"]["get"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from barfill import errors
-from barfill.cli.advice import ADVICE
+from barfill.engine.advice import ADVICE
 from barfill.errors import StoreError
 from barfill.store.database import Database
 from barfill.store.migrate import MIGRATIONS, migrate

@@ -14,9 +14,10 @@ from barfill.cli.inputs import parse_ticker, parse_timeframes
 from barfill.cli.naming import today_s_ticker
 from barfill.cli.numbers import Number
 from barfill.cli.opening import open_store
-from barfill.cli.runs_table import counts_line, run_as_json, show_list, show_run
+from barfill.cli.runs_table import counts_line, show_list, show_run
 from barfill.cli.terminal import counted, json_option, print_json, say
 from barfill.cli.watching import watch_runs
+from barfill.engine.listed_runs import run_to_json
 from barfill.errors import InvalidInput, SymbolNotFound
 from barfill.settings import read_settings
 
@@ -86,7 +87,7 @@ def list_(
         counts = database.run(count_by_status, wanted)
         now = database.now()
     if as_json:
-        print_json({"runs": [run_as_json(run) for run in found], "counts": counts})
+        print_json({"runs": [run_to_json(run) for run in found], "counts": counts})
         return 0
     if not found:
         is_filtered = bool(statuses or ticker or timeframes)
@@ -120,7 +121,7 @@ def show(number: int, as_json: bool) -> int:
         (run,) = database.run(find_runs, [number])
         now = database.now()
     if as_json:
-        print_json(run_as_json(run))
+        print_json(run_to_json(run))
     else:
         show_run(run, now)
     return 0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from barfill.cli.advice import ADVICE
 from barfill.cli.terminal import ago, clean, console, counted, print_table, shown_duration
 from barfill.core.capabilities import FILES
+from barfill.engine.listed_runs import advice
 
 if TYPE_CHECKING:
     from barfill.core.ranges import Range
@@ -53,20 +52,6 @@ def show_run(run: ListedRun, now: datetime) -> None:
         # A token or a worker's name is broken only where it does not fit otherwise.
         lines = textwrap.wrap(clean(value), width - LABEL_WIDTH, break_on_hyphens=False) or [""]
         click.echo(f"{label:<{LABEL_WIDTH}}" + f"\n{indent}".join(lines))
-
-
-def run_as_json(run: ListedRun) -> dict[str, Any]:
-    """Every column under the name that it has in job_runs, and what to do about an error."""
-    known = asdict(run)
-    known.pop("range")
-    first = {"id": run.id, "job_def_id": run.job_def_id, "symbols": run.symbols, "timeframe": run.timeframe.label}
-    bounds = {"slice_from": run.range.start, "slice_to": run.range.end}
-    return first | bounds | {key: value for key, value in known.items() if key not in first} | {"advice": advice(run)}
-
-
-def advice(run: ListedRun) -> str | None:
-    """What to do about the run's error; None where there is none."""
-    return ADVICE.get(run.error_code) if run.error_code else None
 
 
 def what(symbols: Sequence[str], timeframe: Timeframe) -> str:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from barfill.cli.runs_table import run_as_json, shown_percent, what
+from barfill.cli.runs_table import shown_percent, what
 from barfill.cli.terminal import clean, console, counted, print_json_line
+from barfill.engine.listed_runs import run_to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -120,7 +121,7 @@ def _json_line(look: Look) -> None:
     ended = look.ended
     line = {
         "at": look.at,
-        "running": [run_as_json(run) for run in look.running],
+        "running": [run_to_json(run) for run in look.running],
         "queued": look.queued,
         "ended": {"success": ended.success, "failed": ended.failed, "cancelled": ended.cancelled},
     }

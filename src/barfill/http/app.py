@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from barfill.http import charts, coverage, metrics, probes, problems, standing, udf
+from barfill.http import charts, coverage, jobs, metrics, probes, problems, standing, udf
 from barfill.http.context import Context
 from barfill.http.guard import Guard
 from barfill.http.headers import SafeHeaders
@@ -40,6 +40,7 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(charts.router, prefix=PREFIX)
     app.include_router(coverage.router, prefix=PREFIX)
     app.include_router(standing.router, prefix=PREFIX)
+    app.include_router(jobs.router, prefix=PREFIX)
     problems.install(app)
     # The last one added is the first to see a request.
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)

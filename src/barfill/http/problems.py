@@ -75,6 +75,10 @@ WRITE_PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code in (401, 403, 413, 415, 429)
 }
 """And each that writes."""
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus.CONFLICT.phrase}
+}
+"""Where what is asked for cannot be in the state that things are in."""
 
 
 def problem(
@@ -152,9 +156,9 @@ async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path}. See what there is: /docs"
+        detail = f"There is nothing at {request.url.path}. See what there is: /api/v1/openapi.json"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not possible at {request.url.path}. See what is: /docs"
+        detail = f"{request.method} is not possible at {request.url.path}. See what is: /api/v1/openapi.json"
     return problem(error.status_code, kind, detail, request.url.path, headers=error.headers)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
@@ -13,6 +12,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.listed_gaps import GapChoice, counts_by_kind, gap_to_json, list_chosen
 from barfill.engine.reading import find_symbol
 from barfill.engine.status import read_statuses
+from barfill.http.answers import json_answer
 from barfill.http.context import Context, InContext
 from barfill.http.problems import PROBLEMS
 from barfill.http.wire import Interval, Strict, Ticker
@@ -22,7 +22,6 @@ SYMBOLS_MAX = 100
 GAPS_USUAL, GAPS_MAX = 100, 10_000
 
 router = APIRouter(tags=["standing"])
-_encoder = msgspec.json.Encoder()
 
 Tickers = Annotated[list[Ticker], Field(max_length=SYMBOLS_MAX, description="Only these; of all without it.")]
 
@@ -116,7 +115,7 @@ def status(query: Annotated[StatusQuery, Query()], context: InContext) -> Respon
     found = read_statuses(context.database, list(dict.fromkeys(tickers)))
     unhealthy = [one for one in found if not one.is_healthy]
     shown = unhealthy if query.unhealthy else found
-    return _json({"healthy": not unhealthy, "symbols": [one.to_json() for one in shown]})
+    return json_answer({"healthy": not unhealthy, "symbols": [one.to_json() for one in shown]})
 
 
 @router.get("/gaps", response_model=GapsAnswer, responses=PROBLEMS)
@@ -130,13 +129,9 @@ def gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
         limit=query.limit,
     )
     listed = [gap_to_json(one) for one in list_chosen(context.database, choice)]
-    return _json({"gaps": listed, "counts": counts_by_kind(context.database, choice)})
+    return json_answer({"gaps": listed, "counts": counts_by_kind(context.database, choice)})
 
 
 def _ids(context: Context, tickers: list[str]) -> list[int] | None:
     """None, which stands for all symbols, where none is named."""
     return [context.database.run(find_symbol, one).id for one in tickers] or None
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(_encoder.encode(document), media_type="application/json")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 
@@ -19,6 +18,7 @@ from barfill.core.timeframe import Timeframe
 from barfill.engine.reading import ALL_TIME
 from barfill.engine.tradingview import SymbolInfo, find_by_words, read_history, read_symbol_info
 from barfill.errors import SymbolNotFound
+from barfill.http.answers import json_answer
 from barfill.http.context import InContext
 
 PREFIX = "/udf"
@@ -40,7 +40,6 @@ _ALSO = {"D": "1D", "W": "1W"}
 _TYPES = {"stock": "Stocks", "etf": "Funds", "crypto": "Crypto"}
 
 router = APIRouter(prefix=PREFIX, tags=["TradingView"])
-_encoder = msgspec.json.Encoder()
 
 
 @router.get("/config")
@@ -109,21 +108,23 @@ def history(
     """Bars in columns, the oldest first; live ones included."""
     timeframe = _RESOLUTIONS.get(_ALSO.get(resolution, resolution))
     if timeframe is None:
-        return _json(_error(f"There are no bars of resolution {resolution!r}, only of {', '.join(_RESOLUTIONS)}."))
+        return json_answer(
+            _error(f"There are no bars of resolution {resolution!r}, only of {', '.join(_RESOLUTIONS)}.")
+        )
     end = max(_instant(to), ALL_TIME.start + _ONE)
     first = ALL_TIME.start if countback or start is None else _instant(start)
     wanted = Range(min(first, end - _ONE), end)
     try:
         found = read_history(context.database, _ticker(symbol), timeframe, wanted, min(countback or BARS_MAX, BARS_MAX))
     except SymbolNotFound as error:
-        return _json(_error(str(error)))
+        return json_answer(_error(str(error)))
     rows = found.rows
     if len(rows) == 0:
         next_time = {"nextTime": int(found.earlier.timestamp())} if found.earlier else {}
-        return _json({"s": "no_data"} | next_time)
+        return json_answer({"s": "no_data"} | next_time)
     columns = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
     values = {short: rows[name].tolist() for short, name in columns.items()}
-    return _json({"s": "ok", "t": (rows["ts"] // _SECOND_US).tolist()} | values)
+    return json_answer({"s": "ok", "t": (rows["ts"] // _SECOND_US).tolist()} | values)
 
 
 def _info(found: SymbolInfo) -> dict[str, Any]:
@@ -164,7 +165,3 @@ def _instant(seconds: int) -> datetime:
 
 def _error(text: str) -> dict[str, str]:
     return {"s": "error", "errmsg": text}
-
-
-def _json(document: Any) -> Response:
-    return Response(_encoder.encode(document), media_type="application/json")
